@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.programs import started
+from tests.integration.recorder import until
 from udamon.agent.discovery.hierarchy import WatchedGroup
-from udamon.agent.discovery.model import ServiceEnded
+from udamon.agent.discovery.model import Service, ServiceEnded
 from udamon.agent.discovery.node import NodeDiscovery
 from udamon.linux.cgroup.groups import cgroup_mounts, directory_in
 
@@ -72,8 +72,17 @@ def test_the_watched_group_is_removed_and_made_again(root: Path) -> None:
 def test_services_of_real_groups(root: Path) -> None:
     (root / "system.slice/a.service/worker").mkdir(parents=True)
     found = NodeDiscovery(WatchedGroup(root))
-    waiting = select.poll()
-    waiting.register(found, select.POLLIN)
+
+    def changed() -> set[object]:
+        changes: list[Service | ServiceEnded] = []
+
+        def came() -> bool:
+            changes.extend(found.changes())
+            return bool(changes)
+
+        until(came, "changes")
+        return {one if isinstance(one, ServiceEnded) else one.key for one in changes}
+
     try:
         assert {one.key for one in found.changes()} == {".", "system.slice", "system.slice/a.service"}
         with started(["sleep", "100"]) as one, started(["sleep", "100"]) as other:
@@ -81,14 +90,12 @@ def test_services_of_real_groups(root: Path) -> None:
             container = root / f"docker/{A}/init"
             container.mkdir(parents=True)
             (container / "cgroup.procs").write_text(str(other.pid))
-            assert waiting.poll(10_000)
-            assert {one.key for one in found.changes()} == {"docker", f"docker/{A}"}
+            assert changed() == {"docker", f"docker/{A}"}
             members = {one.key: found.members(one) for one in found.services() if found.members(one)}
             assert members == {"system.slice/a.service": [one.pid], f"docker/{A}": [other.pid]}
         remove(container)
         remove(container.parent)
-        assert waiting.poll(10_000)
-        assert found.changes() == [ServiceEnded(f"docker/{A}")]
+        assert changed() == {ServiceEnded(f"docker/{A}")}
     finally:
         found.close()
 

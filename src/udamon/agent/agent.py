@@ -20,7 +20,7 @@ from udamon.agent.node import node_figures
 from udamon.agent.remarks import Remarks
 from udamon.agent.rotation import Rotation
 from udamon.agent.server import PLAIN, Page, Pages, Server
-from udamon.agent.settings import NO_MACHINE, Settings
+from udamon.agent.settings import AT_START, NO_MACHINE, Settings
 from udamon.agent.spending import Spending
 from udamon.agent.state import SavedFigures, check_place, claim_spool, claim_state
 from udamon.agent.status import document
@@ -28,7 +28,7 @@ from udamon.agent.usage import GroupUsage
 from udamon.agent.watched import Tools, WatchedService
 from udamon.agent.ways.choice import check_ways, open_ways
 from udamon.core.clock import MonotonicClock
-from udamon.errors import CannotError, OutputError, TargetBusy
+from udamon.errors import CannotError, OutOfFiles, OutputError, TargetBusy
 from udamon.files.exclusive import Exclusive
 from udamon.handover import default_socket
 from udamon.linux import cpu_time
@@ -63,6 +63,8 @@ class Agent:
     def __init__(self, settings: Settings, discovery: Discovery, say: Say, roots: Roots = Roots()) -> None:  # noqa: B008
         self._roots = roots
         self._say = say
+        self._at_start = settings
+        self._waits_for_start: list[str] = []
         self._discovery, self._remarks = discovery, Remarks(say)
         self._clock = MonotonicClock()
         self._began_ns = self._stepped_ns = self._saved_ns = self._remarked_ns = self._clock.now_ns()
@@ -127,6 +129,10 @@ class Agent:
             self._say(f"{error} The settings stay as they were.")
         else:
             self._rotation.apply(settings)
+            before, now = self._waits_for_start, settings.differing(self._at_start, AT_START)
+            if now and now != before:
+                self._say(f"What is new of {', '.join(now)} holds from the next start of the agent on.")
+            self._waits_for_start = now
 
     def close(self) -> None:
         """Locks are given back, and what outlives a restart is written."""
@@ -222,7 +228,10 @@ class Agent:
         if self._windows is None:
             return
         with self._rotation.guard:
-            self._windows.advance(self._rotation.services.values(), now_ns, time.time_ns())
+            try:
+                self._windows.advance(self._rotation.services.values(), now_ns, time.time_ns())
+            except OutOfFiles:
+                self._rotation.dropped["descriptors"] += 1
             self._rotation.dropped["spool"] = self._windows.spool.dropped_rows
         failure = self._windows.spool.failure
         if failure is not None and failure != self._spool_failure:

@@ -1,4 +1,4 @@
-"""The agent's private socket: what it says of itself, and giving targets to whoever wants to record them.
+"""The agent's private socket: what it says of itself, and giving targets to recordings that ask for them.
 
 A question is one line of JSON, and so is the answer. What was given on a connection is taken back when that closes.
 """

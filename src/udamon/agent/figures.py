@@ -1,9 +1,10 @@
 """What the looks at a service's processes say of the service: bytes idle for each age, and accessed again after it.
 
 Lower and upper bounds, for three reasons. Pages of files and shared memory are marked by others, too (docs/limits.md),
-so of those it is not known that this service accessed them. A page that several processes have counts once; how many
-such pages are the same is not known, but that private ones differ, and that proportional sizes count none too often.
-Of a process that was not watched for an age, nothing is known at that age.
+so of those it is not known that this service accessed them. A page that several processes have counts once, but it is
+not known which pages of two processes are the same. It is known that private ones differ, and that the sum of
+proportional sizes counts no page more than once. Of a process that was not watched for an age, nothing is known at that
+age.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
 from udamon.agent import otlp
@@ -48,7 +49,7 @@ def impossible(settings: Settings, roots: Roots = Roots()) -> Iterator[CannotErr
 def _require_reclaim(settings: Settings, roots: Roots) -> None:
     """Raises NotSupported where no hierarchy of control groups can be told to give memory back."""
     places = [mount.point for mount in cgroup_mounts(roots.proc) if mount.version == 2]
-    if not any((place / MEMORY_RECLAIM).exists() for place in places):
+    if not any(os.path.exists(place / MEMORY_RECLAIM) for place in places):
         names = ", ".join(
             one.name for one in (*settings.classes, settings.default) if one.reclaim is not None
         )

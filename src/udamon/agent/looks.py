@@ -53,7 +53,8 @@ class Looks(Protocol):
         """Look at them, some at a time, and hand out what was found."""
 
     def resident(self, pid: int) -> int:
-        """Resident bytes of a process that may not be looked at, which anybody may know; 0 where it has ended."""
+        """Resident bytes of a process that may not be looked at, which anybody may know; 0 where it has ended. Raises
+        OutOfFiles."""
 
     def expose(self, *, hidden: bool) -> None:
         """Make accesses visible that a TLB hides, of all that were cleared since; `hidden`: no clearing flushed it."""

@@ -14,7 +14,7 @@ from udamon.agent.figures import Between
 from udamon.agent.node import NodeFigures
 from udamon.agent.rotation import Rotation
 from udamon.agent.spending import BOUNDS_NS, Spending
-from udamon.agent.watched import WatchedService
+from udamon.agent.watched import WatchedService, coverage
 from udamon.core.idle_time import SECONDS
 from udamon.text import escape
 
@@ -100,6 +100,7 @@ class MetricsPage:
                 some = list(_service_families(one, labels, now_ns, wall_ns))
                 size = sum(len(family.samples) for family in some)
                 if size > room:
+                    self._rotation.dropped["series"] += size
                     continue
                 room -= size
                 for family in some:
@@ -161,7 +162,8 @@ class MetricsPage:
             "udamon_agent_targets",
             [({"state": state}, number) for state, number in sorted(rotation.states().items())],
         )
-        yield _metric("udamon_agent_coverage_ratio", [({}, rotation.coverage())])
+        if (coverage := rotation.coverage()) is not None:
+            yield _metric("udamon_agent_coverage_ratio", [({}, coverage)])
         dropped = sorted(rotation.dropped.items())
         yield _metric("udamon_agent_dropped", [({"reason": reason}, number) for reason, number in dropped])
 
@@ -208,8 +210,8 @@ def _service_families(
         [({**labels, "kind": kind}, value) for kind, value in needed.items() if value is not None],
     )
     yield _metric("udamon_service_bytes_bound", list(_bounds(labels, bounds)))
-    share = one.fresh_bytes(now_ns) / one.resident if one.resident else 1.0
-    yield _metric("udamon_service_coverage_ratio", [(labels, share)])
+    if (share := coverage([one], now_ns)) is not None:  # else a recording has it
+        yield _metric("udamon_service_coverage_ratio", [(labels, share)])
     yield by_age(
         "udamon_service_measured_timestamp_seconds",
         {at: round((m.at_ns + wall_ns) / 1e9, 3) for at, m in measured.items()},

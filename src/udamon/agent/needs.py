@@ -35,8 +35,12 @@ class Needs:
     def add(self, now_ns: int, kept: int, files: int) -> None:
         """A look: bytes that can go nowhere, and bytes of files that were accessed in a window."""
         hour = now_ns // HOUR_NS
-        for past in range(min(HOURS, hour - (hour if self._hour is None else self._hour))):
+        passed = hour - (hour if self._hour is None else self._hour)
+        for past in range(min(HOURS, passed)):
             self._kept[(hour - past) % HOURS] = self._files[(hour - past) % HOURS] = 0
+        if passed >= HOURS:  # nobody looked for a day
+            del self._samples[:]
+            self._next, self._sampled_ns = 0, None
         self._hour = hour
         at = hour % HOURS
         self._kept[at], self._files[at] = max(self._kept[at], kept), max(self._files[at], files)
@@ -60,11 +64,12 @@ class Needs:
 
     @property
     def request(self) -> int | None:
-        """Bytes, at most; as the limit while there are too few looks."""
-        if len(self._samples) < FEWEST:
-            return self.limit
+        """Bytes, at most, and no more than the limit; as that while there are too few looks."""
+        limit = self.limit
+        if limit is None or len(self._samples) < FEWEST:
+            return limit
         usual = sorted(self._samples)[int(0.9 * (len(self._samples) - 1) + 0.5)]
-        return with_buffer(usual + max(self._files))
+        return min(limit, with_buffer(usual + max(self._files)))
 
     def saved(self) -> dict[str, Any]:
         """For the state file; hours from the newest one backwards."""

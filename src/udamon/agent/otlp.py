@@ -1,8 +1,8 @@
 """The agent's metrics pushed by OpenTelemetry's protocol (OTLP over HTTP): the families that /metrics serves, with the
 same names, units and definitions.
 
-A family's name is the metric's name. Where OpenMetrics puts _total behind a counter, whoever receives OTLP and stores
-it for Prometheus puts it there, too.
+A family's name is the metric's name. OpenMetrics puts _total behind the name of a counter; receivers of OTLP that store
+it for Prometheus do so, too.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from udamon import __version__, extras
-from udamon.errors import UsageError
+from udamon.errors import UdamonError, UsageError
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics.export import MetricsData
@@ -109,7 +109,11 @@ class Pushing:
     def _push(self) -> str | None:
         from opentelemetry.sdk.metrics.export import MetricExportResult
 
-        data = converted(self._families(), self._began_ns, time.time_ns())
+        try:
+            families = self._families()
+        except UdamonError as error:  # no descriptors left: others will be there again
+            return f"no metrics were pushed: {error}"
+        data = converted(families, self._began_ns, time.time_ns())
         if self._exporter.export(data) is MetricExportResult.SUCCESS:
             return None
         return f"{self._endpoint} takes no metrics; see whether it is there and takes OTLP over HTTP."

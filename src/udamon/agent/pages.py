@@ -90,7 +90,7 @@ class PageTimes:
             self._grow(_size(found.record) - _size(old))
             self.pages = [a + b for a, b in zip(self.pages, found.pages, strict=True)]
             again = [a + b for a, b in zip(again, found.again, strict=True)]
-            touched += touched_pages(states)
+            touched += counted_pages(states).touched
             self.left_out += found.left_out
         self._grow(-sum(map(_size, before.values())))
         return Folded(again, touched)
@@ -110,6 +110,15 @@ def _size(record: bytes) -> int:
     return len(record) + RECORD_BYTES if record else 0
 
 
-def touched_pages(states: memoryview) -> int:
-    """Pages that were accessed."""
-    return bytes(states).translate(PAGE_KINDS).count(RESIDENT | TOUCHED)
+class PageCounts(NamedTuple):
+    """Pages that are there, and those of them that were accessed."""
+
+    resident: int
+    touched: int
+
+
+def counted_pages(states: memoryview) -> PageCounts:
+    """Of some pages."""
+    kinds = bytes(states).translate(PAGE_KINDS)
+    touched = kinds.count(RESIDENT | TOUCHED)
+    return PageCounts(kinds.count(RESIDENT) + touched, touched)

@@ -1,9 +1,10 @@
 """All services of the node in turn, under one budget.
 
-A service waits until a cycle of it can be paid for; who has waited longest for the most resident bytes, by what a cycle
-costs, comes first, so all bytes are looked at about as often. What begins together is cleared together, as often as
-making the TLBs' accesses visible may cost. Then it is looked at at the ages of its cycle; between two looks in which
-nothing of its control group ran, it is not looked at at all.
+A service waits until the budget can pay for a cycle of it. The next one is that with the largest product of waiting
+time and resident bytes, divided by what its cycle costs: so all bytes are looked at about equally often. Services
+that begin together are cleared together; making accesses visible that TLBs hide costs CPU each time, which limits how
+often that is. Then a service is looked at at the ages of its cycle. A look is left out where nothing of its control
+group has run since the one before.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from udamon.agent.discovery.classes import OFF
 from udamon.agent.discovery.model import Discovery, Service, ServiceEnded
 from udamon.agent.process import PAUSE, WATCHED
 from udamon.agent.settings import Settings
-from udamon.agent.watched import Tools, WatchedService
+from udamon.agent.watched import Tools, WatchedService, coverage
 from udamon.agent.ways.choice import Ways
 from udamon.core.clock import Clock
 from udamon.errors import NotPermitted, OutOfFiles
@@ -49,7 +50,7 @@ ReadUsage = Callable[[Service, Sequence[int]], int | None]
 
 
 class Rotation:
-    """`guard` is held while anything changes; whoever reads takes it, too."""
+    """`guard` is held while anything changes; readers take it, too."""
 
     def __init__(
         self,
@@ -72,6 +73,8 @@ class Rotation:
         self.services: dict[str, WatchedService] = {}
         self.off: dict[str, Service] = {}
         """Services of a class that is switched off."""
+        self._holders: Counter[str] = Counter()
+        """How many recordings have each service that was given."""
         self.dropped = tools.dropped
         self.dropped.update(dict.fromkeys(REASONS, 0))
         """What was not looked at, by reason."""
@@ -127,17 +130,22 @@ class Rotation:
                 self._take(service, self._clock.now_ns())
 
     def give(self, keys: Sequence[str]) -> None:
-        """Let a recording have these services' processes."""
+        """Let a recording have these services' processes, also one that another recording has already."""
         with self.guard:
             for key in keys:
-                if (one := self.services.get(key)) is not None and not one.given:
+                if (one := self.services.get(key)) is None:
+                    continue
+                self._holders[key] += 1
+                if not one.given:
                     one.give()
                     self.dropped["handover"] += 1
 
     def take_back(self, keys: Sequence[str]) -> None:
+        """A recording has ended; a service that no other one has is watched again."""
         with self.guard:
             for key in keys:
-                if (one := self.services.get(key)) is not None and one.given:
+                self._holders -= Counter((key,))
+                if key not in self._holders and (one := self.services.get(key)) is not None and one.given:
                     one.take_back(self._clock.now_ns())
 
     def key_of(self, pid: int) -> str | None:
@@ -177,11 +185,9 @@ class Rotation:
                 found["waiting"] += 1
         return found
 
-    def coverage(self) -> float:
-        """The share of resident bytes of all services that were looked at in the last window."""
-        now_ns = self._clock.now_ns()
-        resident = sum(one.resident for one in self.services.values())
-        return sum(one.fresh_bytes(now_ns) for one in self.services.values()) / resident if resident else 1.0
+    def coverage(self) -> float | None:
+        """Of all services."""
+        return coverage(self.services.values(), self._clock.now_ns())
 
     def _take_changes(self, now_ns: int) -> None:
         try:
@@ -196,8 +202,12 @@ class Rotation:
                 known := self.services.get(change.key)
             ) is not None and known.service.cgroup == change.cgroup:
                 known.service = change  # its name became known
-                known.version += 1
-                self.coming(known)
+                if known.settings == self.settings.class_of(change):
+                    known.version += 1
+                    self.coming(known)
+                else:
+                    self._end(change.key)
+                    self._take(change, now_ns)
             else:
                 self._end(change.key)
                 self._take(change, now_ns)
@@ -208,6 +218,7 @@ class Rotation:
             self.off[service.key] = service
             return
         one = WatchedService(service, settings, self._ways.first(settings.via), now_ns)
+        one.given = service.key in self._holders
         self.services[service.key] = one
         self.coming(one)
 
@@ -296,12 +307,19 @@ class Rotation:
         for one in sorted(waiting, key=urgency, reverse=True):
             if not self._budget.allows(one.cost_ns) or not self._has_time(now_ns):
                 break
+            own = self._class_budgets.get(one.settings.name)
+            if own is not None and not own.allows(one.cost_ns):
+                continue  # before it is read what is in it
             if not self._refresh(one):
                 continue
             if not one.processes:
                 one.empty_until_ns = now_ns + _EMPTY_S * NS
                 continue
-            own = self._class_budgets.get(one.settings.name)
+            try:
+                via = self._ways.best(one, self._budget.share)
+            except OutOfFiles:
+                self.dropped["descriptors"] += 1
+                continue
             if not self._budget.allows(one.cost_ns):
                 break
             if own is not None:
@@ -309,7 +327,7 @@ class Rotation:
                     continue
                 own.charge(int(one.cost_ns))
             usage = self._usage(one.service, list(one.processes))
-            if (via := self._ways.best(one, self._budget.share)) != one.way.via:
+            if via != one.way.via:
                 one.take_way(self._ways.make(via))
             one.start(self._tools, now_ns, usage)
             self._tools.spent.settle()

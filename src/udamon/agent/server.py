@@ -7,6 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 
@@ -15,6 +16,8 @@ from udamon.errors import CannotError
 AT_ONCE = 8
 """Connections that are served at a time; others wait to be accepted."""
 WAIT_LIMIT_S = 10.0
+LONGEST_S = 30.0
+"""Of a connection from when it is served on: a client that sends a byte now and then would keep its place for ever."""
 ACCEPT_AGAIN_S = 0.25
 """After a connection could not be accepted: it waits and can be read all the time while no descriptor is left, so to
 try again at once would take a whole CPU."""
@@ -49,6 +52,7 @@ class Server:
         self._thread.start()
 
     def close(self) -> None:
+        self._http.closing.set()
         self._http.shutdown()
         self._thread.join()
         self._http.server_close()
@@ -79,6 +83,7 @@ class _Http(ThreadingHTTPServer):
         self.address_family = family
         self.pages = pages
         self._tls = tls
+        self.closing = threading.Event()
         self._room = threading.BoundedSemaphore(AT_ONCE)
         super().__init__(address, _Handler)
 
@@ -96,7 +101,10 @@ class _Http(ThreadingHTTPServer):
     def process_request(
         self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
     ) -> None:
-        self._room.acquire()
+        while not self._room.acquire(timeout=ACCEPT_AGAIN_S):
+            if self.closing.is_set():
+                self.shutdown_request(request)
+                return
         try:
             super().process_request(request, client_address)
         except BaseException:
@@ -106,19 +114,32 @@ class _Http(ThreadingHTTPServer):
     def process_request_thread(
         self, request: socket.socket | tuple[bytes, socket.socket], client_address: object
     ) -> None:
+        assert isinstance(request, socket.socket)
+        late: threading.Timer | None = None
         try:
-            assert isinstance(request, socket.socket)
             request.settimeout(WAIT_LIMIT_S)
             if self._tls is not None:
-                request = self._tls.wrap_socket(request, server_side=True)
+                request = self._tls.wrap_socket(request, server_side=True, do_handshake_on_connect=False)
+            late = threading.Timer(LONGEST_S, _end, (request,))
+            late.start()
+            if isinstance(request, ssl.SSLSocket):
+                request.do_handshake()
             super().process_request_thread(request, client_address)
         except OSError:
             self.shutdown_request(request)  # no TLS, or nothing said for too long
         finally:
+            if late is not None:
+                late.cancel()
             self._room.release()
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that goes away is no fault of ours."""
+
+
+def _end(connection: socket.socket) -> None:
+    """Whatever is read or written on it ends at once."""
+    with suppress(OSError):  # it has ended
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # TLS has no say in that
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -131,9 +152,13 @@ class _Handler(BaseHTTPRequestHandler):
         pages = self.server.pages
         known = {"/metrics": pages.metrics, "/-/healthy": pages.healthy, "/-/ready": pages.ready}
         page = known.get(self.path.partition("?")[0])
-        status, kind, body = (
-            page() if page is not None else (404, PLAIN, b"see /metrics, /-/healthy, /-/ready\n")
-        )
+        try:
+            status, kind, body = (
+                page() if page is not None else (404, PLAIN, b"see /metrics, /-/healthy, /-/ready\n")
+            )
+        except Exception as error:  # a defect, which an answer that is empty would hide
+            status, kind = 500, PLAIN
+            body = f"the page failed: {type(error).__name__}: {error}\n".encode(errors="backslashreplace")
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from udamon.agent.discovery.classes import ServiceClass, class_of
@@ -11,6 +12,10 @@ AUTO = "auto"
 PTE, IDLE, LRU_GEN, REFS = "pte", "idle", "lru_gen", "refs"
 WAYS = (AUTO, PTE, IDLE, LRU_GEN, REFS)
 """Ways of looking that there are; AUTO is the best that can be had."""
+AT_START = (
+    "listen", "certificate", "key", "cgroup", "socket", "state", "spool", "machine", "otlp", "otlp_interval",
+)  # fmt: skip
+"""Settings that a running agent does not take over when they are read again."""
 NO_MACHINE = "none"
 """In place of a machine's name: rows do not tell which it is."""
 
@@ -35,6 +40,10 @@ class Settings:
     max_series: int = 50_000
     classes: tuple[ServiceClass, ...] = ()
     default: ServiceClass = field(default_factory=ServiceClass)
+
+    def differing(self, other: Settings, names: Iterable[str]) -> list[str]:
+        """Those of these settings that another one has differently."""
+        return [name for name in names if getattr(self, name) != getattr(other, name)]
 
     def class_of(self, service: Service) -> ServiceClass:
         return class_of(service, self.classes, self.default)

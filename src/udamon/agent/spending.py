@@ -38,9 +38,14 @@ class Spending:
         self._budget.charge(took_ns)
 
     @property
+    def targets_ns(self) -> int:
+        """What targets have lost so far: by being stopped, and by touching pages again."""
+        return self.lost_ns + self.paused_ns
+
+    @property
     def total_ns(self) -> int:
         """The agent's CPU so far, and what targets lost."""
-        return self.cpu_ns() + self.lost_ns + self.paused_ns
+        return self.cpu_ns() + self.targets_ns
 
     def settle(self) -> None:
         """Charge the CPU that this process has taken since the last time."""

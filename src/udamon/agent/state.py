@@ -10,6 +10,7 @@ import os
 import stat
 import zlib
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,10 +83,13 @@ class SavedFigures:
             return
         try:
             figures = saved.figures()
-            one.figures.promotions.load(figures["promotions"], now_ns, hours)
-            one.figures.needs.load(figures["needs"], now_ns, hours)
+            promotions, needs = deepcopy(one.figures.promotions), deepcopy(one.figures.needs)
+            promotions.load(figures["promotions"], now_ns, hours)
+            needs.load(figures["needs"], now_ns, hours)
         except (ValueError, TypeError, KeyError, OverflowError) as error:
             self.problem = f"{self.path}: what it says of {name} was not taken over: {error}."
+        else:
+            one.figures.promotions, one.figures.needs = promotions, needs
 
     def ended(self, one: WatchedService, now_ns: int) -> None:
         """Keep the figures of a service that ended, for it may return; but not of one that was watched for less than an

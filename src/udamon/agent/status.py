@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import floor
 from typing import Any
 
 from udamon import text
 from udamon.agent.figures import Figures
 from udamon.agent.rotation import Rotation
 from udamon.agent.spending import Spending
-from udamon.agent.watched import WatchedService
+from udamon.agent.watched import WatchedService, coverage
 from udamon.core.idle_time import LABELS, SECONDS
 from udamon.text import Shown
 from udamon.units import counted, format_size, format_time
@@ -35,14 +36,14 @@ def document(
     with rotation.guard:
         now_ns = rotation.now_ns()
         watched_s = (now_ns - began_ns) / 1e9
-        cost_s = (spent.cpu_ns() + spent.lost_ns + spent.paused_ns) / 1e9
+        cost_s = spent.total_ns / 1e9
         return {
             "schema": 1,
             "listen": listen,
             "seconds": watched_s,
             "budget": rotation.settings.budget,
             "cpu_seconds": spent.cpu_ns() / 1e9,
-            "target_cost_seconds": (spent.lost_ns + spent.paused_ns) / 1e9,
+            "target_cost_seconds": spent.targets_ns / 1e9,
             "share": cost_s / watched_s if watched_s > 0 else None,
             "longest_pause_seconds": spent.longest_ns / 1e9,
             "resident_bytes": own_resident,
@@ -69,7 +70,7 @@ def _service(one: WatchedService, now_ns: int) -> dict[str, Any]:
         "grain": one.way.grain,
         "processes": len(one.processes),
         "given": one.given,
-        "coverage": one.fresh_bytes(now_ns) / one.resident if one.resident else None,
+        "coverage": coverage([one], now_ns),
         "resident_bytes": _bounds(figures.resident),
         "working_set_bytes": None if working_set is None else _bounds(working_set),
         "cold_bytes": {
@@ -98,7 +99,11 @@ def _bounds(found: tuple[int, int]) -> dict[str, int]:
 def render(found: dict[str, Any], columns: int = 80) -> Shown:
     """For people, in a terminal of so many columns; `found` is the document."""
     services = len(found["services"])
-    seen = f", {found['coverage']:.0%} of their memory looked at in the last two minutes" if services else ""
+    seen = (
+        f", {_covered(found['coverage'])} of their memory looked at in the last two minutes"
+        if services
+        else ""
+    )
     own, pause = format_size(found["resident_bytes"]), format_time(found["longest_pause_seconds"])
     lines: list[Shown | str] = [
         f"{counted(services, 'service')}{seen}",
@@ -116,6 +121,11 @@ def render(found: dict[str, Any], columns: int = 80) -> Shown:
     if left_out := [f"cold {LABELS[at]}" for at in _SHOWN[ages:]]:
         shown.append(text.line(f"left out, as the terminal is narrow: {', '.join(left_out)}"))
     return text.lines([*lines, "", *shown])
+
+
+def _covered(share: float | None) -> str:
+    """Never more than is covered: 99.6 % is not all."""
+    return "none" if not share else f"{floor(100 * share)}%" if share >= 0.01 else "<1%"
 
 
 def _rows(found: dict[str, Any], shown: Sequence[int]) -> list[list[str]]:

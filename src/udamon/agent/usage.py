@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from udamon.agent.discovery.model import Service
-from udamon.errors import NotSupported
+from udamon.errors import NotSupported, OutOfFiles
 from udamon.linux.cgroup.groups import cgroup_mounts
 from udamon.linux.procfs import read_bytes
 from udamon.linux.roots import PROC
@@ -32,6 +32,8 @@ class GroupUsage:
         try:
             if found := _USAGE.search(read_bytes(f"{service.cgroup}/cpu.stat")):
                 return int(found[1])
+        except OutOfFiles:
+            return None
         except OSError:
             pass  # version 1, or the group has gone
         if (directory := self._accounted(str(service.cgroup))) is None:
@@ -40,7 +42,7 @@ class GroupUsage:
             if not set(pids) <= _members(directory):
                 return None
             return int(read_bytes(f"{directory}/cpuacct.usage"))
-        except (OSError, ValueError):
+        except (OSError, OutOfFiles, ValueError):
             return None
 
     def _accounted(self, directory: str) -> str | None:
@@ -54,12 +56,14 @@ class GroupUsage:
         return f"{self._accounts.point}{directory[len(max(points, key=len)) :]}"
 
 
-def _members(directory: str) -> set[int]:
-    """Pids of the group and of those below it. Raises OSError."""
-    found = set(map(int, read_bytes(f"{directory}/cgroup.procs").split()))
-    if os.stat(directory).st_nlink > 2:  # it has directories
-        with os.scandir(directory) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    found |= _members(entry.path)
+def _members(top: str) -> set[int]:
+    """Pids of the group and of those below it, however deep they lie. Raises OSError."""
+    found: set[int] = set()
+    left = [top]
+    while left:
+        directory = left.pop()
+        found.update(map(int, read_bytes(f"{directory}/cgroup.procs").split()))
+        if os.stat(directory).st_nlink > 2:  # it has directories
+            with os.scandir(directory) as entries:
+                left += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
     return found

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from udamon.agent import cycles
 from udamon.agent.cycles import WINDOW_S
 from udamon.agent.discovery.classes import ServiceClass
 from udamon.agent.discovery.model import Service
@@ -20,6 +21,7 @@ from udamon.agent.figures import NS, WORKING_SET, Figures
 from udamon.agent.looks import NEW, Looks
 from udamon.agent.process import DENIED, GIVEN, LOCKED, PAUSE, WATCHED, Process
 from udamon.agent.spending import Spending
+from udamon.errors import OutOfFiles
 
 GONE = frozenset((errno.ESRCH, errno.ENOENT))
 REFUSED = frozenset((errno.EACCES, errno.EPERM))
@@ -93,6 +95,12 @@ class WatchedService:
         late = self.looked_ns is None or now_ns - self.looked_ns > (WINDOW_S + LATE_S) * NS
         return 0 if late or WORKING_SET not in self.figures.measured else self._watched_bytes
 
+    def reached(self, now_ns: int) -> list[int]:
+        """Ages (indices of SECONDS) that a look now tells of; none between cycles."""
+        if self.cycle_ns is None:
+            return []
+        return cycles.reached(now_ns - self.cycle_ns, (self.looked_ns or self.cycle_ns) - self.cycle_ns)
+
     def due_ns(self) -> int | None:
         """When it is to be looked at next; None between cycles."""
         if self.cycle_ns is None:
@@ -135,6 +143,8 @@ class WatchedService:
                     one.admit(tools.lock)
         if self.cycle_ns is not None:
             self.way.take_in(self, [one for one in new if one.pid in self.processes], tools, now_ns)
+        if self.processes:
+            self.empty_until_ns = 0
         if new or gone:
             self.count()
 
@@ -155,10 +165,10 @@ class WatchedService:
 
     def _start(self, tools: Tools, now_ns: int, usage: int | None) -> None:
         for one in self.processes.values():
-            if one.state == LOCKED:
-                one.admit(tools.lock)
+            if one.state in (LOCKED, PAUSE) and one.release is None:
+                one.admit(tools.lock)  # its way says again whether the pause is too long
             elif one.state == DENIED:
-                one.refused(tools.looks.resident(one.pid))
+                self._refused(one, tools)
         self.way.start(self, tools, now_ns, usage)
 
     def begin(self, tools: Tools, now_ns: int, usage: int | None, *, scarce: bool) -> None:
@@ -192,10 +202,10 @@ class WatchedService:
     def _looked(self, now_ns: int) -> None:
         self.looked_ns = now_ns
         self.count()
-        self.version += 1
 
     def count(self) -> None:
         """Sums over processes, which are asked for more often than they change."""
+        self.version += 1
         self.resident = sum(one.resident for one in self.processes.values())
         self._watched_bytes = sum(
             one.resident - one.unknown for one in self.processes.values() if one.cleared_ns
@@ -225,6 +235,7 @@ class WatchedService:
         """The cycle is over."""
         if self.cycle_ns is not None:
             self.way.end(self, now_ns)
+            self.version += 1
         self.cycle_ns = None
         self.waits_since_ns = now_ns
 
@@ -238,7 +249,6 @@ class WatchedService:
         self.count()
         self.figures.gap()
         self.cycle_ns = None
-        self.version += 1
 
     def take_back(self, now_ns: int) -> None:
         """The recording has ended; its processes are new."""
@@ -257,20 +267,34 @@ class WatchedService:
         if error in GONE:
             self.processes.pop(one.pid, one).forget(GIVEN)
         elif error in REFUSED:
-            one.refused(tools.looks.resident(one.pid))
+            self._refused(one, tools)
             tools.dropped["permission"] += 1
             self.processes[one.pid] = one
         else:
             tools.dropped["descriptors" if error in FULL else "error"] += 1
         return True
 
+    def _refused(self, one: Process, tools: Tools) -> None:
+        """The kernel lets nobody look at it. Its size is the last one where no file can be opened."""
+        try:
+            one.refused(tools.looks.resident(one.pid))
+        except OutOfFiles:
+            tools.dropped["descriptors"] += 1
+            one.refused(one.resident)
+
+
+def coverage(services: Collection[WatchedService], now_ns: int) -> float | None:
+    """The share of their resident bytes that was looked at in the last window; None where no size is known."""
+    resident = sum(one.resident for one in services)
+    return sum(one.fresh_bytes(now_ns) for one in services) / resident if resident else None
+
 
 class Way(ABC):
     """Of looking at one service. A cycle is `start` (clear), `begin` when all that were started together are cleared,
     looks, and `end`.
 
-    `via` names the primitive, `grain` the smallest that it tells apart. `hides`: clearing never flushes a TLB, so that
-    accesses through it are not seen until they are made visible.
+    `via` names the primitive, `grain` the smallest unit whose accesses it sees. `hides`: clearing never flushes a
+    TLB, so that accesses through it are not seen until they are made visible.
     """
 
     via: str

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from udamon.agent.discovery.workloads import workload_of
 from udamon.agent.figures import NS, Between, Measured
 from udamon.agent.process import DENIED, LOCKED, PAUSE, Process
-from udamon.agent.watched import GROUP, WatchedService
+from udamon.agent.watched import GROUP, WatchedService, coverage
 from udamon.core.idle_time import SECONDS
 from udamon.fleet.spool import Spool
 from udamon.fleet.tables import WINDOW_SECONDS
@@ -43,6 +43,14 @@ class _Before(NamedTuple):
 
 
 _NOTHING = _Before(None, {}, 0)
+
+
+class _Read(NamedTuple):
+    """What files say at the end of a window: of the machine's memory, of the agent's, and limits of services by key."""
+
+    memory: Mapping[str, int]
+    own_resident: int
+    limits: Mapping[str, int | None]
 
 
 class Windows:
@@ -76,7 +84,9 @@ class Windows:
 
         A clock that was set back by an hour or less begins no window anew: a row is written for a window once. Where
         it was set back further, as one that was years ahead when the machine started, windows count from its new time
-        on; of a window that is told a second time, readers take one row."""
+        on; of a window that is told a second time, readers take one row.
+
+        Raises OutOfFiles; the next call then tells what this one did not."""
         window = wall_ns // _WINDOW_NS
         if self._window is None or self._began_ns is None:
             self._window, self._began_ns = window, now_ns
@@ -84,6 +94,12 @@ class Windows:
             self._window = window
         if window <= self._window:
             return
+        services = list(services)
+        read = _Read(
+            read_meminfo(self._roots.proc),
+            resident_bytes("self", self._roots.proc),
+            {one.service.key: self._limit(one.service.cgroup) for one in services if one.processes},
+        )
         ended, self._window = window - 1, window
         over_ns = wall_ns - window * _WINDOW_NS  # since the window's end
         before, self._before = self._before, {}
@@ -98,12 +114,15 @@ class Windows:
             self._before[one.service.key] = _Before(one, dict(one.figures.promoted), one.spent_ns)
             if one.processes and one.looked_ns is not None and not one.given:
                 told.setdefault(self._identity(one.service.labels), []).append(one)
-        rows = [self._row(*item, ended, now_ns, over_ns, before if whole else None) for item in told.items()]
+        rows = [
+            self._row(*item, read.limits, ended, now_ns, over_ns, before if whole else None)
+            for item in told.items()
+        ]
         if rows:
             self.spool.add("services", rows)
         seen = sum(map(len, told.values()))
         watched_ns = now_ns - over_ns - self._began_ns
-        self.spool.add("nodes", [self._node(ended, watched_ns, wanted, seen, missed, whole=whole)])
+        self.spool.add("nodes", [self._node(read, ended, watched_ns, wanted, seen, missed, whole=whole)])
 
     def _identity(self, labels: Mapping[str, str]) -> tuple[str, str, str]:
         """Namespace, workload and service: pods of one workload are one service, whatever they are called."""
@@ -112,9 +131,9 @@ class Windows:
         return labels.get("namespace", ""), workload, labels.get("service") or labels.get("container", "")
 
     def _node(
-        self, window: int, watched_ns: int, wanted: int, seen: int, missed: int, *, whole: bool
+        self, read: _Read, window: int, watched_ns: int, wanted: int, seen: int, missed: int, *, whole: bool
     ) -> dict[str, Any]:
-        memory = read_meminfo(self._roots.proc)
+        memory = read.memory
         before_ns, self._cpu_before_ns = self._cpu_before_ns, self._cpu_ns()
         return {
             "host": self._host,
@@ -128,7 +147,7 @@ class Windows:
             "services_seen": seen,
             "processes_missed": missed,
             "agent_cpu_seconds": (self._cpu_before_ns - before_ns) / NS if whole else None,
-            "agent_resident_bytes": resident_bytes("self", self._roots.proc),
+            "agent_resident_bytes": read.own_resident,
             "rows_dropped": self.spool.dropped_rows,
             "kernel": os.uname().release,
         }
@@ -137,6 +156,7 @@ class Windows:
         self,
         identity: tuple[str, str, str],
         some: Sequence[WatchedService],
+        limits: Mapping[str, int | None],
         window: int,
         now_ns: int,
         over_ns: int,
@@ -153,7 +173,6 @@ class Windows:
         cold = _cold_of(some, measured)
         accessed = [found[_WHOLE].accessed.high if _WHOLE in found else None for found in measured]
         last = None if before is None else [_had(one, before) for one in some]
-        resident = sum(one.resident for one in some)
         pauses = [one.longest_pause_ns for one in some]
         for one in some:
             one.longest_pause_ns = 0
@@ -168,13 +187,13 @@ class Windows:
             "grain": PAGE if all(one.way.grain == PAGE for one in some) else MAPPING,
             "instances": len(some),
             "processes": sum(len(one.processes) for one in some),
-            "coverage": sum(one.fresh_bytes(now_ns) for one in some) / resident if resident else 1.0,
+            "coverage": coverage(some, now_ns),
             "resident_bytes": sum(one.figures.resident.low for one in some) or None,
             "accessed_bytes": _sum(accessed),
             "cold_bytes": [None if each is None else each.low for each in cold],
             "cold_bytes_high": [None if each is None else each.high for each in cold],
             "promoted_bytes": None if last is None else _promoted(some, last),
-            "limit_bytes": _sum([self._limit(one.service.cgroup) for one in some]),
+            "limit_bytes": _sum([limits[one.service.key] for one in some]),
             "cpu_seconds": None if last is None else _spent(some, last) / NS,
             "pause_seconds": max(pauses) / NS,
             "needed_limit_bytes": _sum([one.figures.needs.limit for one in some]),

@@ -38,7 +38,7 @@ def copied_stream(path: str, most: int) -> int | None:
         return _copy(path, number, most)
     except OSError as error:
         if number is None:
-            return None  # whoever reads it says so
+            return None  # its reader says so
         raise RecordingError(
             f"cannot read {shown(path)}: {error.strerror}; give a file that can be read."
         ) from error

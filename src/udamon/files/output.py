@@ -17,11 +17,11 @@ from udamon.files.place import OutputPlace
 class OutputFile:
     """A new file of mode 0600 that is there as soon as `head` is written, and is appended to whole pieces at a time.
 
-    What Place writes as it is (a descriptor, a pipe, a device) is only appended to. `size` in bytes counts whole
+    What OutputPlace writes as it is (a descriptor, a pipe, a device) is only appended to. `size` in bytes counts whole
     pieces, `appended` is how many there are, the head among them. `what` names the content in sentences, and
     `again` says what to do when it was lost.
 
-    Raises what Place raises; OutputError when it cannot be made or written.
+    Raises what OutputPlace raises; OutputError when it cannot be made or written.
     """
 
     def __init__(
@@ -143,8 +143,9 @@ def whole_file(
 ) -> Iterator[BinaryIO]:
     """A new file of mode 0600 that is there once the block has ended; nothing is left of it when that raises.
 
-    What Place writes as it is (a descriptor, a pipe, a device) gets what is written at once. Raises what Place raises;
-    OutputError when it cannot be made or written, also where the block raises something else because of that.
+    What OutputPlace writes as it is (a descriptor, a pipe, a device) gets what is written at once. Raises what
+    OutputPlace raises; OutputError when it cannot be made or written, also where the block raises something else
+    because of that.
     """
     with OutputPlace(path, force=force, inputs=inputs) as place:
         if place.as_it_is:
@@ -157,7 +158,11 @@ def whole_file(
         except OSError as error:
             raise place.trouble(error) from error
         try:
-            with _writing(place, os.dup(fresh.fd)) as file:
+            try:
+                copy = os.dup(fresh.fd)
+            except OSError as error:
+                raise place.trouble(error) from error
+            with _writing(place, copy) as file:
                 yield file
             try:
                 fresh.give(place.name, replace=force)

@@ -153,7 +153,7 @@ class OutputPlace:
             mode = fcntl.fcntl(number, fcntl.F_GETFL) & os.O_ACCMODE
         except OSError as error:
             raise self._no_descriptor(number, error.strerror) from error
-        if own:  # whoever started udamon cannot have given it: it would not be here
+        if own:  # udamon opened it: what its parent gave has no close-on-exec flag
             raise self._no_descriptor(number, os.strerror(errno.EBADF))
         if mode == os.O_RDONLY:
             raise self._no_descriptor(number, "it is not open for writing")
@@ -169,5 +169,5 @@ class OutputPlace:
 
 
 def check(path: str | os.PathLike[str], *, force: bool = False, inputs: Iterable[Identity] = ()) -> None:
-    """Raise what Place raises, before anything is started for this output; changes nothing."""
+    """Raise what OutputPlace raises, before anything is started for this output; changes nothing."""
     OutputPlace(path, force=force, inputs=inputs).close()

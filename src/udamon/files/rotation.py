@@ -21,7 +21,8 @@ class RotatedFile(OutputFile):
     Where other users may make names in the directory, FILE.1 is made at once, empty, and removed by `close` when it
     still is: so it is as much ours as FILE, and nobody else can take its name before the first rotation.
 
-    Raises UsageError for what cannot be rotated (a descriptor, a pipe, a device); of FILE.1 what Place raises of FILE.
+    Raises UsageError for what cannot be rotated (a descriptor, a pipe, a device); of FILE.1 what OutputPlace raises of
+    FILE.
     """
 
     older_size = 0

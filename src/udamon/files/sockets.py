@@ -1,4 +1,4 @@
-"""Unix sockets with a name: made for their user alone, and removed by whoever made them."""
+"""Unix sockets with a name: made for their user alone, and removed by the process that made them."""
 
 from __future__ import annotations
 

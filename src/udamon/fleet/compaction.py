@@ -98,16 +98,16 @@ def _merge_day(store: Store, table: Table, day: Day, merge: Merge, work: Path, d
         return
     sources, files = found
     made: list[str] = []
+    there = {each.path for each in [*day.raw, *day.compacted]}
     for file in files:
         path = compacted_path(table, day.date, _digest(file))
         made.append(path)
         done.bytes += file.stat().st_size
-        if path not in {each.path for each in day.compacted}:  # as a run that was killed left it
+        if path not in there:  # as a run that was killed left it
             store.upload(path, file)
         file.unlink()
     old = day.manifest or Manifest(day.date, 0)
     # What was replaced before and is gone needs no mention: if it comes again, its rows are found twice and count once.
-    there = {each.path for each in [*day.raw, *day.compacted]}
     replaces = (old.replaces & there | sources) - set(made)
     manifest = Manifest(day.date, old.generation + 1, tuple(made), replaces)
     if not store.create(manifest_path(table, day.date, manifest.generation), manifest.data):
@@ -153,11 +153,12 @@ def _remove(store: Store, table: Table, day: Day, grace_s: float, done: Compacte
     if day.manifest is None or time() - day.manifest.created < grace_s:
         return 0
     gone = [each.path for each in [*day.raw, *day.compacted] if each.path in day.manifest.replaces]
+    named = {*day.manifest.objects, *gone}
     # Of a run that ended before its manifest: old enough that it does not run any more.
     unpublished = [
         each.path
         for each in day.compacted
-        if each.path not in {*day.manifest.objects, *gone} and time() - each.created >= UNPUBLISHED_S
+        if each.path not in named and time() - each.created >= UNPUBLISHED_S
     ]
     if not gone and not unpublished and not day.older:
         return 0

@@ -1,4 +1,4 @@
-"""Rows of the table `deploys`: what changed when, told by whoever deploys."""
+"""Rows of the table `deploys`: what changed when, written by those who deploy."""
 
 from __future__ import annotations
 

@@ -298,14 +298,15 @@ def visible(
     out = {each.object for each in found if each.left_out}
     once: list[Stored] = []
     repeated = [each for each in others if each.path not in out]
-    damaged = [each for each in found if each.object in {other.path for other in others}]
+    unnamed = {each.path for each in others}
+    damaged = [each for each in found if each.object in unnamed]
     for day in wanted:
         sound = day.without(found)
         of_day = sound.divided()
         once += of_day[0]
         repeated += of_day[1]
         damaged += sound.amiss()
-    if any(each.path not in out for each in others):  # nothing tells which hosts and hours they have rows of
+    if not unnamed <= out:  # nothing tells which hosts and hours they have rows of
         once, repeated = [], [*repeated, *once]
     return ListedObjects.of(once, repeated, damaged)
 

@@ -93,7 +93,7 @@ def read_stat(pid: int, root: Path = PROC) -> Stat:
 
 
 def resident_bytes(pid: int | Literal["self"], root: Path = PROC) -> int:
-    """What a process has in memory, shared pages included; 0 where it is gone."""
+    """What a process has in memory, shared pages included; 0 where it is gone. Raises OutOfFiles."""
     try:
         return int(read_bytes(f"{root}/{pid}/statm").split()[1]) * PAGE_SIZE
     except (OSError, IndexError, ValueError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import BinaryIO
 
-from udamon import plain_json
 from udamon.model import Event, Snapshot
 from udamon.record.buffer import PendingRows
 from udamon.record.reader import Recording
@@ -22,9 +21,7 @@ def write(items: Iterable[Snapshot | Event], metadata: Mapping[str, object], fil
         if isinstance(item, Snapshot):
             rows.add_snapshot(item)
         else:
-            target = item.data.get("target")
-            known = target if isinstance(target, int) else None
-            rows.add_event(item.time_ns, known, item.name, plain_json.written(dict(item.data)))
+            rows.add(item)
         if len(rows) >= MAX_ROWS:
             file.write(stream.flush(rows))
             rows = PendingRows()

@@ -10,7 +10,8 @@ from typing import Any
 
 from arro3.core import Array, RecordBatch
 
-from udamon.model import NOWHERE, Snapshot
+from udamon import plain_json
+from udamon.model import NOWHERE, Event, Snapshot
 from udamon.record.schema import (
     BOUND_COLUMNS,
     COLUMNS,
@@ -34,8 +35,14 @@ def _null_block(name: str, length: int) -> Array:
     return Array([None] * length, TYPES[name])
 
 
+_FIRST_OF_TYPE = {
+    name: next(other for other in TYPES if TYPES[other] == kind) for name, kind in TYPES.items()
+}
+
+
 def _nulls(name: str, length: int) -> Array:
-    return _null_block(name, 1 << length.bit_length()).slice(0, length)  # built once per power of two
+    """Built once per type and power of two: all columns of a type share it."""
+    return _null_block(_FIRST_OF_TYPE[name], 1 << length.bit_length()).slice(0, length)
 
 
 class _Column:
@@ -135,6 +142,12 @@ class PendingRows:
         bounds = (snapshot.touched_low, snapshot.touched_high) if len(snapshot) else (None, None)
         for name, bound in zip(BOUND_COLUMNS, bounds, strict=True):
             columns[name].repeat(bound, count)
+
+    def add(self, event: Event) -> None:
+        """One row."""
+        target = event.data.get("target")
+        known = target if isinstance(target, int) else None
+        self.add_event(event.time_ns, known, event.name, plain_json.written(dict(event.data)))
 
     def add_event(self, time_ns: int, target: int | None, name: str, data: str) -> None:
         """One row; `data` is JSON text."""

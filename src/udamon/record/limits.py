@@ -1,4 +1,5 @@
-"""How much a file may ask of whoever reads it: a few KiB can unpack to any size, nest to any depth, count for ever."""
+"""How much memory and time a file may take to read: a few KiB can unpack to any size, nest to any depth, count without
+end."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def open_regular(path: Path) -> int:
 
 
 class OpenFile:
-    """A file of a recording, opened once: whoever renames or replaces it meanwhile changes nothing for this reader.
+    """A file of a recording, opened once: that it is renamed or replaced meanwhile changes nothing for this reader.
 
     `messages` are the batches that were whole when it was opened, `damaged` what is not. `text` is the JSON in its
     schema, None where it is damaged or that of something else (`foreign`), and `columns` how many that has, unless it

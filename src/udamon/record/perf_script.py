@@ -193,6 +193,8 @@ class _ScriptReader:
         if match is None:
             raise self._wrong(count, "a line of tuned intervals does not have the form that is known")
         thread, time_ns = self._head(count, line[:place])
+        if thread not in self._sample_ns and len(self._sample_ns) == MOST_TARGETS:
+            raise self._impossible(f"there are more than {MOST_TARGETS:,} threads with tuned intervals")
         self._sample_ns[thread] = max(1, int(match[1]) * US)
         yield Event(time_ns, "attrs", {"sample_us": int(match[1]), "why": "tuned"})
 

@@ -29,8 +29,11 @@ def write(recording: Recording, file: BinaryIO, progress: Progress = silent) -> 
         if sample_of.get(kdamond) != snapshot.sample_ns:
             sample_of[kdamond] = snapshot.sample_ns
             text = f"damon_monitor_intervals_tune: sample_us={max(1, round(snapshot.sample_ns / 1000))}\n"
-            file.write((_head(kdamond, snapshot.begin_ns) + text).encode("ascii"))
-        file.write(_lines(snapshot, kdamond, about.get("target_id", snapshot.target)).encode("ascii"))
+            # A first window that began before the clock did is one whose begin was derived.
+            file.write((_head(kdamond, max(0, snapshot.begin_ns)) + text).encode("ascii"))
+        target_id = about.get("target_id")  # null where damo's file does not tell it
+        target_id = snapshot.target if target_id is None else target_id
+        file.write(_lines(snapshot, kdamond, target_id).encode("ascii"))
         progress(done / rows)
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from threading import Lock
 from types import TracebackType
 
-from udamon import plain_json
 from udamon.errors import UsageError
 from udamon.files.names import Identity
 from udamon.files.output import OutputFile
@@ -87,7 +86,7 @@ class Writer:
                 event = Event(event.time_ns, event.name, anonymous.event_data(event.name, event.data))
             if self._max_size is not None:
                 self._valid.add(event)
-            _add(self._rows, event)
+            self._rows.add(event)
             self._flush_if_much()
 
     def flush(self) -> None:
@@ -167,25 +166,15 @@ class Writer:
             self._drop_older()
         rows = PendingRows()
         for event in self._valid:
-            _add(rows, event)
+            rows.add(event)
         if not kept:
             text = (
                 f"the part before was lost: another file is called {self.path.name}.1 and cannot be replaced"
             )
-            _add(rows, Event(time.monotonic_ns(), "note", {"text": text}))
+            rows.add(Event(time.monotonic_ns(), "note", {"text": text}))
         file.append(self._stream.flush(rows))
 
     def _drop_older(self) -> None:
         """Snapshots of FILE.1, if it had any, are gone."""
         self._dropped |= self._begins[0] is not None
         self._begins[0] = None
-
-
-def _add(rows: PendingRows, event: Event) -> None:
-    target = event.data.get("target")
-    rows.add_event(
-        event.time_ns,
-        target if isinstance(target, int) else None,
-        event.name,
-        plain_json.written(dict(event.data)),
-    )

@@ -15,6 +15,7 @@ import stat
 import struct
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
@@ -79,22 +80,25 @@ class Collector:
         self.mean = mean
         preload = library()
         self._directory = TemporaryDirectory("sites")
-        path = self._directory.path / secrets.token_hex(12)
-        try:
-            # Any process that knows the name may connect, so that programs that change their user can, too.
-            os.chmod(self._directory.path, 0o711)
-            self._preload = _reachable(preload, self._directory.path)
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-            self._socket.bind(str(path))
-            os.chmod(path, 0o666)
-            self._socket.listen(1024)
-            self._socket.setblocking(False)
-        except OSError as error:
-            self._directory.close()
-            raise NotSupported(
-                f"--sites cannot listen at {path}: {error.strerror or error}; set TMPDIR to a directory with a short "
-                "name."
-            ) from error
+        with ExitStack() as made:
+            made.callback(self._directory.close)
+            path = self._directory.path / secrets.token_hex(12)
+            try:
+                # Any process that knows the name may connect, so that programs that change their user can, too.
+                os.chmod(self._directory.path, 0o711)
+                self._preload = _reachable(preload, self._directory.path)
+                self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+                made.callback(self._socket.close)
+                self._socket.bind(str(path))
+                os.chmod(path, 0o666)
+                self._socket.listen(1024)
+                self._socket.setblocking(False)
+            except OSError as error:
+                raise NotSupported(
+                    f"--sites cannot listen at {path}: {error.strerror or error}; set TMPDIR to a directory with a "
+                    "short name."
+                ) from error
+            made.pop_all()
         self._settings = f"{mean}:{path}"
         self._processes: list[_Process] = []
         self._images = 0
@@ -149,7 +153,7 @@ class Collector:
 
     def _accept(self) -> None:
         begin = time.monotonic()
-        while time.monotonic() < begin + _WAIT_LIMIT_S:  # whoever sends nothing holds the others up no longer
+        while time.monotonic() < begin + _WAIT_LIMIT_S:  # so long may clients delay others
             try:
                 connection, _ = self._socket.accept()
             except BlockingIOError:

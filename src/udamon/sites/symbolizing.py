@@ -51,11 +51,12 @@ def symbols(path: str, build_id: str, addresses: list[int], demangle: Callable[[
     names: dict[int, list[list[Any]]] = {}
     lines = False
     why: str | None = "there is no such file any more, nor its debug file"
-    for candidate in _candidates(path, build_id):
-        left = [address for address in addresses if address not in names]
-        if not left or lines:
-            break
+    candidates = _candidates(path, build_id)
+    while (left := [address for address in addresses if address not in names]) and not lines:
         try:
+            candidate = next(candidates, None)
+            if candidate is None:
+                break
             lines = _look_up(candidate, build_id, left, names, demangle)
             why = None
         except (OSError, ValueError, RuntimeError) as error:
@@ -65,12 +66,12 @@ def symbols(path: str, build_id: str, addresses: list[int], demangle: Callable[[
     return {
         "symbols": sorted([address, found] for address, found in names.items()),
         "lines": lines,
-        "why": why,
+        "why": None if names else why,
     }
 
 
 def _candidates(path: str, build_id: str) -> Iterator[str]:
-    """Files that may have the symbols, those with lines first."""
+    """Files that may have the symbols, those with lines first. Raises OSError where no server can be asked."""
     if len(build_id) > 2:
         yield f"{DEBUG_FILES}/{build_id[:2]}/{build_id[2:]}.debug"
     if path.startswith("/"):
@@ -80,8 +81,14 @@ def _candidates(path: str, build_id: str) -> Iterator[str]:
 
 
 def _from_debuginfod(build_id: str) -> Iterator[str]:
-    """The debug file that a server has (elfutils' client, with its cache and settings)."""
-    library = ctypes.CDLL("libdebuginfod.so.1")
+    """The debug file that a server has (elfutils' client, with its cache and settings). Raises OSError without it."""
+    try:
+        library = ctypes.CDLL("libdebuginfod.so.1")
+    except OSError:
+        raise OSError(
+            "no file here has their names, and DEBUGINFOD_URLS needs elfutils' libdebuginfod.so.1, which is not "
+            "installed"
+        ) from None
     library.debuginfod_begin.restype = ctypes.c_void_p
     client = ctypes.c_void_p(library.debuginfod_begin())
     if not client.value:

@@ -58,12 +58,14 @@ def find(modules: Mapping[int, tuple[str, bytes]], addresses: Mapping[int, Colle
     text = "".join(json.dumps(request) + "\n" for request in requests)
     command = [sys.executable, "-m", "udamon.sites.symbolizing"]
     try:
-        done = subprocess.run(
-            command, input=text, capture_output=True, text=True, timeout=LONGEST_S, check=False
-        )
-        answers = done.stdout.splitlines()
+        # What libraries print on standard error while they fail says nothing that the answers lack.
+        output = subprocess.run(
+            command, input=text.encode(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=LONGEST_S,
+            check=False,
+        ).stdout  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        answers = (error.stdout or b"").decode(errors="replace").splitlines()
+        output = error.stdout or b""
+    answers = output.decode(errors="replace").splitlines()
     frames: dict[int, dict[int, tuple[Frame, ...]]] = {}
     missing = []
     for answer in answers:

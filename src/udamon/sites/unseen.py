@@ -15,6 +15,9 @@ from udamon.units import format_size
 _LOOKS = 5
 """In how many polls a process is examined after it was found, or has executed a program."""
 
+_FARTHEST, _LARGEST_TABLE = 1 << 62, 1 << 24
+"""The largest offset in a file that is asked for, and bytes that are read of a table of symbols."""
+
 _PT_INTERP, _PT_NOTE, _PT_DYNAMIC = 3, 4, 2
 
 
@@ -104,9 +107,9 @@ def program_of(path: str) -> Program:
         interpreter, go = None, False
         for kind, offset, size in _segments(fd, head):
             if kind == _PT_INTERP:
-                interpreter = os.fsdecode(os.pread(fd, min(size, 4096), offset).rstrip(b"\0"))
+                interpreter = os.fsdecode(_read_at(fd, min(size, 4096), offset).rstrip(b"\0"))
             elif kind == _PT_NOTE:
-                go = go or b"\x04\0\0\0Go\0\0" in os.pread(fd, min(size, 4096), offset)
+                go = go or b"\x04\0\0\0Go\0\0" in _read_at(fd, min(size, 4096), offset)
         return Program(64, interpreter, go)
     finally:
         os.close(fd)
@@ -117,10 +120,16 @@ def _segments(fd: int, head: bytes) -> Iterator[tuple[int, int, int]]:
     size, count = struct.unpack_from("=HH", head, 54)
     if size != 56:
         raise ValueError("it is no ELF file")
-    table = os.pread(fd, size * count, offset)
+    table = _read_at(fd, size * count, offset)
     for at in range(0, len(table) - size + 1, size):
         kind, _, where, _, _, length = struct.unpack_from("=IIQQQQ", table, at)
         yield kind, where, length
+
+
+def _read_at(fd: int, size: int, offset: int) -> bytes:
+    """Bytes of a file, fewer where it ends. The kernel does not look at most offsets in a program that it runs, so they
+    may be any number of 64 bits."""
+    return os.pread(fd, size, offset) if offset <= _FARTHEST else b""
 
 
 def _defines_malloc(path: str) -> bool:
@@ -132,17 +141,18 @@ def _defines_malloc(path: str) -> bool:
         size, count = struct.unpack_from("=HH", head, 58)
         if size != 64:
             return False
-        table = os.pread(fd, size * count, offset)
+        table = _read_at(fd, size * count, offset)
         sections = [struct.unpack_from("=IIQQQQIIQQ", table, at) for at in range(0, len(table) - 63, 64)]
         for section in sections:
             if section[1] != 11 or section[6] >= len(sections):  # SHT_DYNSYM
                 continue
-            symbols = os.pread(fd, min(section[5], 1 << 24), section[4])
-            names = os.pread(fd, min(sections[section[6]][5], 1 << 24), sections[section[6]][4])
+            symbols = _read_at(fd, min(section[5], _LARGEST_TABLE), section[4])
+            names = _read_at(fd, min(sections[section[6]][5], _LARGEST_TABLE), sections[section[6]][4])
             for at in range(0, len(symbols) - 23, 24):
                 name, _, _, index, _, _ = struct.unpack_from("=IBBHQQ", symbols, at)
                 if index and names[name : name + 7] == b"malloc\0":
                     return True
+            return False  # a file has one such section; another one would only take time
         return False
     finally:
         os.close(fd)

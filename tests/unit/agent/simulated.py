@@ -103,9 +103,6 @@ class Node:
     def remarks(self) -> Sequence[str]:
         raise NotImplementedError
 
-    def fileno(self) -> int:
-        raise NotImplementedError
-
     def close(self) -> None:
         raise NotImplementedError
 

@@ -10,8 +10,11 @@ from typing import Any
 import pytest
 
 from tests.fuzz.hostile_values import RAW, object_with
+from tests.unit.agent.simulated import Node
 from udamon.agent.agent import Agent
 from udamon.agent.control import Control
+from udamon.agent.settings import Settings
+from udamon.agent.ways.choice import Ways
 from udamon.handover import connect
 
 
@@ -55,6 +58,22 @@ def test_any_question_is_answered(tmp_path: Path) -> None:
                     raise AssertionError(text[:100]) from error
     finally:
         control.close()
+
+
+def test_settings_that_need_a_restart_are_named_when_they_are_read_again() -> None:
+    """Once for each change; all others hold at once."""
+    said: list[str] = []
+    rotation = Node().rotation()
+    agent = Agent.__new__(Agent)
+    agent._at_start, agent._waits_for_start = Settings(), []
+    agent._ways, agent._rotation, agent._say = Ways(), rotation, said.append
+    agent._apply(Settings(budget=0.5))
+    assert (said, rotation.settings.budget) == ([], 0.5)
+    changed = Settings(budget=0.5, spool="/s", otlp_interval=10)
+    agent._apply(changed)
+    agent._apply(changed)
+    agent._apply(Settings(budget=0.5))
+    assert said == ["What is new of spool, otlp_interval holds from the next start of the agent on."]
 
 
 @pytest.mark.parametrize("pid", [True, False, 0, -1, 1.0, "5", None, [5], 1 << 31, 10**38])

@@ -138,8 +138,17 @@ def test_what_is_kept_as_text_is_renewed() -> None:
     metrics = served(node, rotation)
     assert samples(metrics) == samples(metrics)
     assert value(samples(metrics), "udamon_service_coverage_ratio", service="web") == 1
+    one = rotation.services["web"]
+    node.programs["web"][900] = Program({1.0: MIB})
+    node.locked.add(900)
+    one.refresh([100, 900], rotation._tools, node.clock.now_ns())
+    assert value(samples(metrics), "udamon_service_coverage_ratio", service="web") == 0.5, (
+        "before the next look"
+    )
     rotation.give(["web"])
-    assert value(samples(metrics), "udamon_service_coverage_ratio", service="web") in (0, 1)
+    found = samples(metrics)
+    assert value(found, "udamon_service_coverage_ratio", service="web") is None, "nobody looks at it"
+    assert value(found, "udamon_agent_coverage_ratio") is None
     node.remove("web")
     node.run(rotation, 2)
     assert value(samples(metrics), "udamon_service_resident_bytes", service="web") is None

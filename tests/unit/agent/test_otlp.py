@@ -18,7 +18,7 @@ from udamon.agent.metrics import NODE, SERVICE, MetricsPage
 from udamon.agent.node import NodeFigures
 from udamon.agent.otlp import UNITS, Pushing
 from udamon.agent.settings import Settings
-from udamon.errors import UdamonError
+from udamon.errors import OutOfFiles, UdamonError
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http", reason="the extra `otlp` is not installed")
 
@@ -126,6 +126,7 @@ def test_services_beyond_the_limit_are_left_out() -> None:
     node.run(rotation, 130)
     metrics = served(node, rotation)
     (resident,) = (one for one in metrics.families() if one.name == "udamon_service_resident_bytes")
+    assert rotation.dropped["series"] > 0, "also where nothing but a collector takes them"
     told = {labels for name, labels in samples(metrics) if name == "udamon_service_resident_bytes"}
     assert 0 < len(resident.samples) < 9
     assert len(told) == len(resident.samples)
@@ -138,6 +139,25 @@ def test_nobody_there(monkeypatch: pytest.MonkeyPatch) -> None:
         url = f"http://127.0.0.1:{server.server_port}/v1/metrics"
     pushing = Pushing(url, 3600, watched().families, told.put)
     assert "takes no metrics" in str(told.get(timeout=120))
+    pushing.close()
+
+
+def test_pushing_goes_on_after_metrics_could_not_be_had(receiver: tuple[str, Requests]) -> None:
+    """While no file can be opened nothing is pushed, which is told."""
+    url, came = receiver
+    metrics, told = watched(), Queue[str | None]()
+    full = [True]
+
+    def families() -> list[Any]:
+        if full:
+            full.clear()
+            raise OutOfFiles("no more files.")
+        return metrics.families()
+
+    pushing = Pushing(url, 0.01, families, told.put)
+    assert told.get(timeout=60) == "no metrics were pushed: no more files."
+    assert told.get(timeout=60) is None
+    assert came.get(timeout=60).resource_metrics
     pushing.close()
 
 

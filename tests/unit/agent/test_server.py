@@ -7,7 +7,9 @@ import shutil
 import socket
 import ssl
 import subprocess
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -68,6 +70,65 @@ def test_clients_that_say_nothing_or_nonsense(server: Server) -> None:
         assert b"400" in other.recv(1000)
     assert get(server.port, "/metrics") == (200, b"figures")
     for each in silent:
+        each.close()
+
+
+def test_a_page_that_fails_says_so() -> None:
+    server = Server("127.0.0.1", 0, PAGES._replace(metrics=lambda: page(str(1 / 0).encode())), None)
+    try:
+        assert get(server.port, "/metrics") == (
+            500,
+            b"the page failed: ZeroDivisionError: division by zero\n",
+        )
+    finally:
+        server.close()
+
+
+@pytest.fixture
+def drip() -> Iterator[Callable[[list[socket.socket]], None]]:
+    """Sends a byte on each connection now and then, so that none of them is ever silent for long."""
+    ended, threads = threading.Event(), []
+
+    def send(connections: list[socket.socket]) -> None:
+        while not ended.wait(0.1):
+            for each in connections:
+                with suppress(OSError):
+                    each.send(b"x")
+
+    def start(connections: list[socket.socket]) -> None:
+        threads.append(threading.Thread(target=send, args=(connections,)))
+        threads[-1].start()
+
+    yield start
+    ended.set()
+    for thread in threads:
+        thread.join()
+
+
+def test_clients_that_never_end_their_request(
+    server: Server, drip: Callable[[list[socket.socket]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They lose their places after some time, whatever they send."""
+    monkeypatch.setattr("udamon.agent.server.LONGEST_S", 0.5)
+    slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(AT_ONCE)]
+    drip(slow)
+    assert get(server.port, "/-/healthy") == (200, b"ok")
+    for each in slow:
+        each.close()
+
+
+def test_the_server_ends_while_all_places_are_taken(drip: Callable[[list[socket.socket]], None]) -> None:
+    server = Server("127.0.0.1", 0, PAGES, None)
+    slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(AT_ONCE + 1)]
+    drip(slow)
+    while sum("process_request_thread" in each.name for each in threading.enumerate()) < AT_ONCE:
+        time.sleep(0.01)
+    time.sleep(0.1)  # the last one is accepted, and waits for a place
+    ending = threading.Thread(target=server.close, daemon=True)
+    ending.start()
+    ending.join(20)
+    assert not ending.is_alive()
+    for each in slow:
         each.close()
 
 

@@ -132,6 +132,19 @@ def test_figures_that_cannot_be_are_not_taken_over(saved: Path, where: str, valu
     assert rotation.services["web"].figures.promotions.safe() is None
 
 
+@pytest.mark.parametrize("part", ["promotions", "needs"])
+def test_of_figures_all_are_taken_over_or_none(saved: Path, part: str) -> None:
+    """What is said not to have been taken over was not, not even in part."""
+    found = json.loads(saved.read_bytes())
+    del found["services"]["service=web"]["figures"][part]
+    saved.write_text(json.dumps(found))
+    state, rotation = again(saved, WALL, 10)
+    figures = rotation.services["web"].figures
+    assert state.problem is not None
+    assert "was not taken over" in state.problem
+    assert (figures.promotions.watched_ns < HOUR * NS, figures.needs.limit) == (True, None)
+
+
 def test_a_name_that_becomes_known_later_counts(saved: Path) -> None:
     """A container is first called by its id."""
     state, node = SavedFigures(str(saved)), Node()

@@ -38,6 +38,23 @@ def test_what_is_damaged_in_the_spool() -> None:
     assert "damaged in the spool: _open/\\x1b.parquet is damaged" in shown
 
 
+@pytest.mark.parametrize(
+    ("coverage", "shown"), [(1.0, "100%"), (0.996, "99%"), (0.004, "<1%"), (0.0, "none"), (None, "none")]
+)
+def test_no_more_is_said_to_be_covered_than_is(coverage: float | None, shown: str) -> None:
+    node = Node()
+    node.add("web", Program({1.0: 1 << 20}))
+    rotation = node.rotation(Settings(budget=1.0))
+    found = agent_status(rotation, node.spent, "127.0.0.1:9470", 0, 1)
+    assert found["coverage"] is None, "nothing was looked at yet"
+    check("agent-status", json.loads(json.dumps(found, allow_nan=False)))
+    node.run(rotation, 1)
+    found = agent_status(rotation, node.spent, "127.0.0.1:9470", 0, 1) | {"coverage": coverage}
+    assert str(render(found)).splitlines()[0] == (
+        f"1 service, {shown} of their memory looked at in the last two minutes"
+    )
+
+
 @pytest.mark.parametrize("columns", [60, 80, 120])
 def test_the_status_for_people(columns: int) -> None:
     """A name gives way, then long ages; the cost is told with the time that it is a mean of."""

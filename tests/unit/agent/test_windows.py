@@ -14,6 +14,7 @@ from udamon.agent.rotation import Rotation
 from udamon.agent.settings import Settings
 from udamon.agent.windows import Windows
 from udamon.core.idle_time import SECONDS
+from udamon.errors import OutOfFiles
 from udamon.fleet.spool import Spool
 from udamon.fleet.tables import TABLES
 
@@ -93,6 +94,26 @@ def test_a_row_of_the_node(watching: Watching) -> None:
     assert first["agent_cpu_seconds"] + second["agent_cpu_seconds"] == pytest.approx(
         watching.node.cpu_ns / NS, rel=0.1
     )
+
+
+def test_a_window_that_ends_without_descriptors_is_told_when_there_are_some(watching: Watching) -> None:
+    full = True
+
+    def limit(directory: Path) -> int:
+        if full:
+            raise OutOfFiles("no more")
+        return 5 * MIB
+
+    watching.windows = Windows(watching.spool, "h1", limit, lambda: watching.node.cpu_ns)
+    watching.node.add("web", Program({1.0: 4 * MIB, 0.0: 12 * MIB}))
+    watching.run(WINDOW_S - 1)
+    with pytest.raises(OutOfFiles):
+        watching.run(5)
+    full = False
+    watching.run(5)
+    ((row,), (node,)) = watching.rows, watching.spool.nodes
+    assert (row["window_begin"], node["window_begin"]) == (900_000 * 1_000_000, 900_000 * 1_000_000)
+    assert (row["limit_bytes"], row["cold_bytes"][TWO_MINUTES]) == (5 * MIB, 12 * MIB)
 
 
 def pods(watching: Watching, *programs: Program, container: str = "app") -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.integration.programs import as_nobody
+from tests.unit.agent.test_no_descriptors import no_descriptors
 from udamon.errors import OutputError, RecordingError, UsageError
 from udamon.files import fresh
 from udamon.files.fresh import NewFile, remove_left
@@ -404,6 +405,21 @@ def tmpdir_(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
+
+
+def test_nothing_is_left_where_no_descriptor_is(tmpdir_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that was made and cannot be opened is removed; a file that cannot be written is a sentence."""
+    with no_descriptors(), pytest.raises(OutputError, match="Too many open files"):
+        TemporaryDirectory("report")
+    assert os.listdir(tmpdir_) == []
+
+    def refuse(fd: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "dup", refuse)
+    with pytest.raises(OutputError, match="Too many open files"), whole_file(tmpdir_ / "file"):
+        pass
+    assert os.listdir(tmpdir_) == []
 
 
 def test_nothing_is_left_of_what_is_temporary(tmpdir_: Path) -> None:

@@ -126,6 +126,15 @@ TEXTS = {
 }
 
 
+def test_a_directory_that_cannot_be_looked_into_is_a_sentence(tmp_path: Path) -> None:
+    """Its name is too long here; a directory that this user may not search is another case of it."""
+    store = Directory(tmp_path / ("x" * 300))
+    with pytest.raises(
+        CannotError, match="cannot make the directory of .*File name too long; give a location"
+    ):
+        store.create("services/v1/a.parquet", b"a")
+
+
 def sentence_of(location: str) -> str:
     """What opening a location, or the first request to it, says; empty where it gets as far as the network."""
     try:

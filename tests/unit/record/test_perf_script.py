@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 
+from tests.unit.snapshots import damo_file, damo_record, damo_region, damo_snapshot
 from udamon.errors import RecordingError
 from udamon.model import Snapshot
+from udamon.record import script_file
 from udamon.record.opening import open_recording
+from udamon.record.perf_script import MOST_TARGETS
 
 S = 1_000_000_000
 
@@ -194,3 +198,26 @@ def test_wrong_lines(tmp_path: Path, bad: str, what: str) -> None:
     """The sentence has the number of the line."""
     with pytest.raises(RecordingError, match=rf"perf.txt:3: .*{what}"):
         read(tmp_path, "# head", line("1.000000", 1, 0, 4096), bad)
+
+
+@pytest.mark.parametrize("target_id", [None, 7])
+def test_what_is_written_of_damos_json_is_read_again(tmp_path: Path, target_id: int | None) -> None:
+    """Also where damo tells no number of the target, and where a window began before the clock."""
+    record = damo_record(
+        [damo_snapshot("-100000000", "50000000", [damo_region("4096", "8192", 7, "3")])], target_id=target_id
+    )
+    output = io.BytesIO()
+    script_file.write(open_recording(damo_file(tmp_path / "damo", [record])), output)
+    (tmp_path / "perf.txt").write_bytes(output.getvalue())
+    (found,) = open_recording(tmp_path / "perf.txt").snapshots()
+    assert (found.end_ns, found.target, list(found.nr_accesses)) == (50_000_000, target_id or 0, [7])
+
+
+def test_more_threads_than_a_machine_has_kdamonds(tmp_path: Path) -> None:
+    """Each is kept in mind to the end, and takes ten times as much memory as its line."""
+    lines = [
+        f"kdamond.{number}  {number + 1} [000] 1.000000: damon:damon_monitor_intervals_tune: sample_us=5000"
+        for number in range(MOST_TARGETS + 1)
+    ]
+    with pytest.raises(RecordingError, match="more than 20,000 threads with tuned intervals"):
+        read(tmp_path, line("1.000000", 1, 4096, 8192), *lines)

@@ -7,14 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from arro3.core import RecordBatchReader, Schema
+from arro3.core import Array, RecordBatch, RecordBatchReader, Schema
 from arro3.io import write_ipc_stream
 
 from tests.unit.record.test_writer import snapshot
 from tests.unit.snapshots import recorded, snap
 from udamon.errors import RecordingError
 from udamon.model import Event
-from udamon.record import tables
+from udamon.record import buffer, tables
 from udamon.record.reader import Recording
 from udamon.record.schema import COLUMNS, SCHEMA, WIDTHS, schema_with
 from udamon.record.writer import Writer
@@ -129,6 +129,23 @@ def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
         rows[times] = _peak(path)
     assert rows[10][0] == 10 * rows[1][0] == 2_000_000
     assert rows[10][1] - rows[1][1] < 10 * 1024
+
+
+def test_columns_that_are_not_known_share_what_says_so() -> None:
+    """A flush of an earlier version may have 700,000 rows, for each of which a column has 8 bytes."""
+    old = RecordBatch.from_arrays(
+        [
+            Array([0] * 1000, SCHEMA.field(name).type)
+            for name in COLUMNS[: WIDTHS[0]]
+            if name not in ("event", "data")
+        ]
+        + [Array([""] * 1000, SCHEMA.field(name).type) for name in ("event", "data")],
+        schema=Schema([SCHEMA.field(name) for name in COLUMNS[: WIDTHS[0]]]),
+    )
+    buffer._null_block.cache_clear()
+    full = buffer.with_all_columns(old)
+    assert all(full[name].null_count == 1000 for name in COLUMNS[WIDTHS[0] :])
+    assert buffer._null_block.cache_info().currsize == 3, "of whole numbers, of targets, of rates"
 
 
 @pytest.mark.parametrize("columns", WIDTHS[:3])

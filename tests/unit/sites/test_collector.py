@@ -6,10 +6,13 @@ import os
 import resource
 import socket
 import struct
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+import udamon.sites.collector as module
 from tests.unit.sites.rings import FakeRing
 from udamon.errors import NotSupported
 from udamon.linux.open_files import room
@@ -51,6 +54,21 @@ def in_ended_child(work: Callable[[], None]) -> None:
         finally:
             os._exit(0)
     os.waitpid(pid, 0)
+
+
+def test_a_library_that_cannot_be_preloaded_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loader takes a colon for the end of a name."""
+    (tmp_path / "lib:x.so").write_bytes(b"")
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(module, "library", lambda: tmp_path / "lib:x.so")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    opened = os.listdir("/proc/self/fd")
+    with pytest.raises(NotSupported, match="it has a colon or a blank; install udamon elsewhere"):
+        Collector()
+    assert os.listdir(tmp_path / "temporary") == []
+    assert len(os.listdir("/proc/self/fd")) == len(opened)
 
 
 def test_a_process_that_sent_something_broken_and_ended(collector: Collector) -> None:

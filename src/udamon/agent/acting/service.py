@@ -12,6 +12,9 @@ from udamon.core.idle_time import SECONDS
 
 BACKOFF_NS = 300_000_000_000
 """How long a service is left alone after its refaults exceeded the limit."""
+_RENEWED_S, _RENEWED_AGES = 3600, 6
+"""The agent measures each age again within an hour, long ones within six times the age (agent/cycles.py). A figure that
+is older says nothing of now: a recording has the service, or the budget does not suffice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,17 @@ class ReportedService:
     measured_ago_ns: Mapping[int, int]
     safe_s: int | None
     working_set: int | None
+
+    def ages(self, settings: ReclaimSettings) -> list[int]:
+        """Ages of which the cold bytes may be taken, s: the safe age and longer ones. While nothing of a service runs,
+        only the longer ones are measured; what is cold for them is cold for the safe age, too."""
+        return [
+            age for age in self.cold if self.safe_s is not None and age >= max(settings.min_age, self.safe_s)
+        ]
+
+    def is_old(self, age: int) -> bool:
+        """Whether that was measured so long ago that it says nothing of now."""
+        return self.measured_ago_ns[age] > max(_RENEWED_S, _RENEWED_AGES * age) * 1_000_000_000
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> ReportedService:
@@ -58,15 +72,18 @@ class ReclaimAccount:
         self._refaulted: tuple[int, int] | None = None
 
     def amount(self, told: ReportedService, settings: ReclaimSettings, now_ns: int) -> int:
-        """Cold bytes that were not requested yet; 0 also where that is unknown, and while it is backed off."""
-        if told.safe_s is None or now_ns < self.backed_off_until_ns:
+        """Cold bytes that were not requested yet; 0 also where that is unknown or old, and while it is backed off."""
+        if now_ns < self.backed_off_until_ns or not told.cold:
             return 0
-        age = max(settings.min_age, told.safe_s)
-        if age not in told.cold:
-            return 0
-        measured_ns = now_ns - told.measured_ago_ns[age]
-        self._since = [one for one in self._since if one[0] >= measured_ns]
-        return max(0, told.cold[age] - sum(size for _, size in self._since))
+        # The safe age changes, and other ages were measured before this one: what is older than all of them goes.
+        oldest_ns = now_ns - max(told.measured_ago_ns.values())
+        self._since = [one for one in self._since if one[0] >= oldest_ns]
+        left = [0]
+        for age in told.ages(settings):
+            if not told.is_old(age):
+                measured_ns = now_ns - told.measured_ago_ns[age]
+                left.append(told.cold[age] - sum(size for at_ns, size in self._since if at_ns >= measured_ns))
+        return max(left)
 
     def asked(self, now_ns: int, size: int, moved: int) -> None:
         """Record that `size` bytes were requested and `moved` bytes left memory."""

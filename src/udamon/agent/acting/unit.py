@@ -34,6 +34,9 @@ ROUND_S = 10.0
 PIECE = 16 << 20
 """Bytes of one request. The governor is asked between two requests."""
 
+_GONE = frozenset((errno.ENOENT, errno.ENODEV))
+"""Errors of a control group that has ended."""
+
 Ask = Callable[[], Mapping[str, Any]]
 Say = Callable[[str], None]
 
@@ -58,6 +61,8 @@ class ActingUnit:
         self._metrics = MachineMetrics(roots)
         self._services: dict[str, ReclaimAccount] = {}
         self._said: dict[str, str] = {}
+        self._said_of: dict[str, str] = {}
+        """What was said last, of the agent and of classes; and of services, by key."""
         self._classes: dict[str, _Class] = {}
         self.apply(settings)
 
@@ -103,9 +108,9 @@ class ActingUnit:
         """Ask the agent, and act on what it says. Raises CannotError."""
         found = self._ask()
         services = list(self._told(found.get("services")))
-        for gone in self._services.keys() - {one.key for one in services}:
-            del self._services[gone]
-            self._said.pop(gone, None)
+        present = {one.key for one in services}
+        self._services = {key: one for key, one in self._services.items() if key in present}
+        self._said_of = {key: text for key, text in self._said_of.items() if key in present}
         for name, one in self._classes.items():
             self._act(name, one, [each for each in services if each.of_class == name])
 
@@ -141,6 +146,12 @@ class ActingUnit:
         wanted = []
         for each in services:
             if each.key in places:
+                if (ages := each.ages(one.settings)) and all(map(each.is_old, ages)):
+                    self._tell_of(
+                        each,
+                        f"{each.key}: what is cold was measured too long ago, as where a recording has it; nothing is "
+                        "taken out of it until it is measured again.",
+                    )
                 wanted.append((self._acted(each).amount(each, one.settings, now_ns), each))
         for size, each in sorted(wanted, key=lambda pair: -pair[0]):
             self._take(one, each, places[each.key], size)
@@ -176,17 +187,16 @@ class ActingUnit:
             reclaim(place, size, anonymous=not one.settings.skip_anon)
             return max(0, read_reclaimed(place).stolen - before.stolen)
         except PermissionError:
-            self._tell(
-                told.key,
+            self._tell_of(
+                told,
                 f"{place}/{MEMORY_RECLAIM} may not be written by this user, so nothing is taken out of {told.key}; run "
                 "udamon agent --act as its owner.",
             )
         except OSError as error:
-            if error.errno == errno.EINVAL and one.settings.skip_anon:
-                self._tell(
-                    told.key,
-                    f"{told.key}: {MEMORY_RECLAIM} failed ({error.strerror}); skip_anon takes Linux 6.10.",
-                )
+            if error.errno not in _GONE:
+                old = error.errno == errno.EINVAL and one.settings.skip_anon
+                remedy = "skip_anon takes Linux 6.10" if old else "nothing is taken out of it"
+                self._tell_of(told, f"{told.key}: {MEMORY_RECLAIM} failed ({error.strerror}); {remedy}.")
         return None
 
     def _refaults(self, one: _Class, told: ReportedService, place: Path, now_ns: int) -> None:
@@ -210,8 +220,8 @@ class ActingUnit:
         try:
             place = memory_cgroup(str(told.cgroup), MEMORY_RECLAIM, self._roots.proc)
         except NotSupported:
-            self._tell(
-                told.key,
+            self._tell_of(
+                told,
                 f"{told.key} has no {MEMORY_RECLAIM}, which needs {NEEDS_RECLAIM}; "
                 "nothing is taken out of it.",
             )
@@ -225,9 +235,15 @@ class ActingUnit:
 
     def _tell(self, about: str, text: str) -> None:
         """Once, until it is another text."""
-        if text and self._said.get(about) != text:
+        self._tell_once(self._said, about, text)
+
+    def _tell_of(self, told: ReportedService, text: str) -> None:
+        self._tell_once(self._said_of, told.key, text)
+
+    def _tell_once(self, said: dict[str, str], about: str, text: str) -> None:
+        if text and said.get(about) != text:
             self._say(text)
-        self._said[about] = text
+        said[about] = text
 
 
 class _Class:

@@ -7,6 +7,7 @@ minutes.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -79,10 +80,24 @@ class Pods:
 
     def need(self) -> None:
         """A container of a pod has come that is not known."""
-        if self._thread is None and self._socket.exists():
+        if self._thread is None and self._is_there():
             self._thread = threading.Thread(target=self._ask_on, name="udamon-pods", daemon=True)
             self._thread.start()
         self._needed.set()
+
+    def _is_there(self) -> bool:
+        self.problem = None
+        try:
+            os.stat(self._socket)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            self.problem = (
+                f"{self._socket} cannot be looked for: {error.strerror}; run udamon as root, or with "
+                "CAP_DAC_READ_SEARCH."
+            )
+            return False
+        return True
 
     def take(self) -> dict[str, PodContainer] | None:
         """All containers of pods, where they were told anew since the last call."""

@@ -44,8 +44,8 @@ class Discovery(Protocol):
     def changes(self) -> Sequence[Service | ServiceEnded]:
         """What happened since the last call, in order; the first call tells all there were at the start.
 
-        Never blocks. A Service with the key of one that lives replaces it: its name became known. A Gone is told for
-        each service that was told before and has ended; what came and went between two calls is not told at all.
+        Never blocks. A Service with the key of one that lives replaces it: its name became known. A ServiceEnded is
+        told for each service that was told before and has ended; what came and went between two calls is not told.
         Raises OutOfFiles.
         """
 
@@ -61,9 +61,6 @@ class Discovery(Protocol):
 
     def remarks(self) -> Sequence[str]:
         """What is not as it should be now, each in one sentence; as of the last call of `changes`."""
-
-    def fileno(self) -> int:
-        """A descriptor that is readable when there may be changes."""
 
     def close(self) -> None:
         """Idempotent."""

@@ -52,7 +52,6 @@ class NodeDiscovery:
         self._proc = proc
         self._clock = clock
         self._inotify = _inotify()
-        self._silent = -1 if self._inotify else _silent_descriptor()
         self._tree = GroupTree(root.directory, self._inotify, most)
         self._services: dict[str, Service] = {}
         self._sorted: list[Service] = []
@@ -118,11 +117,6 @@ class NodeDiscovery:
             yield group.key
             left += [child for child in group.children.values() if child.key not in self._services]
 
-    @property
-    def rereads(self) -> int:
-        """How often all groups were read again because the kernel's queue of events was full."""
-        return self._tree.rereads
-
     def remarks(self) -> list[str]:
         """Current problems, a sentence each."""
         found = []
@@ -151,18 +145,11 @@ class NodeDiscovery:
             found.append(f"labels and annotations of pods are not known, or old: {self._pods.problem}")
         return found
 
-    def fileno(self) -> int:
-        """See `Discovery`. What `remarks` says is read at each round makes nothing readable."""
-        return self._inotify.fileno() if self._inotify else self._silent
-
     def close(self) -> None:
         """Idempotent."""
         self._pods.close()
         if self._inotify:
             self._inotify.close()
-        elif self._silent >= 0:
-            os.close(self._silent)
-            self._silent = -1
 
     def _begin(self, key: str) -> None:
         self._name(key)
@@ -225,21 +212,19 @@ class NodeDiscovery:
 
 
 def _inotify() -> Inotify | None:
+    """None where this user may have no further instance. Raises OutOfFiles where there is no further descriptor, for
+    which the kernel has the same error."""
     try:
         return Inotify()
     except OSError as error:
         if error.errno not in (errno.EMFILE, errno.ENOSYS):
             raise
-        return None
-
-
-def _silent_descriptor() -> int:
-    """One that is never readable; raises OutOfFiles where that, and not inotify's limit, is what is missing."""
     try:
-        return os.eventfd(0, os.EFD_CLOEXEC)
+        os.close(os.eventfd(0, os.EFD_CLOEXEC))
     except OSError as error:
         refuse_if_full(error)
         raise
+    return None
 
 
 def _kernel_thread(pid: int, proc: Path) -> bool:

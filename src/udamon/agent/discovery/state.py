@@ -1,7 +1,7 @@
 """What container runtimes and the kubelet keep on disk of a container: plain files, no socket, no API.
 
-Their values (names, labels, annotations) are chosen by whoever starts containers: files are read with bounds, and what
-is not of the expected form is not there.
+Their values (names, labels, annotations) are chosen by the users who start containers: files are read with bounds, and
+what is not of the expected form counts as missing.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The directories of a hierarchy of control groups, kept up to date by inotify.
 
 Each directory is watched before it is listed, so what is made in between is seen at least once. An event says only
-where to look: what is there now decides, so that events that come late, twice or in a row for one name do no harm. Two
-directories that had one path one after the other are told apart by their watches (the kernel gives no number twice), or
-by their inodes where they cannot be watched.
+where to look: what is there now decides, so that events that come late, twice or in a row for one name do no harm. A
+directory that replaced another one at the same path has another watch (the kernel uses no number twice); where it
+cannot be watched it has another inode.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from udamon.linux.inotify import Inotify
 from udamon.linux.open_files import refuse_if_full
 
 MOST_GROUPS = 50_000
-"""Directories that are kept: whoever may make control groups could make them without end. Some 20 MiB."""
+"""Directories that are kept, some 20 MiB: a user who may make control groups could make them without end."""
 
 _MOST_READS = 64
 """Of events in one update, 64 KiB each, so that it ends though groups come and go all the time."""

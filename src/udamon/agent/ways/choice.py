@@ -61,7 +61,7 @@ class Ways:
         return self.make(REFS if asked == AUTO else asked)
 
     def best(self, one: WatchedService, budget: float) -> str:
-        """That of a service whose sizes are known."""
+        """That of a service whose sizes are known. Raises OutOfFiles."""
         asked = one.settings.via
         if asked != AUTO:
             return asked

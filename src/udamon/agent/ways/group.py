@@ -14,8 +14,9 @@ from udamon.agent.cycles import WINDOW_S, looks_of
 from udamon.agent.discovery.model import Service
 from udamon.agent.figures import WORKING_SET, Between, Measured
 from udamon.agent.process import LOCKED, Process
-from udamon.agent.watched import GROUP, Tools, WatchedService, Way
+from udamon.agent.watched import FULL, GROUP, Tools, WatchedService, Way
 from udamon.core.idle_time import SECONDS
+from udamon.errors import OutOfFiles
 from udamon.linux.lru_gen import LRU_GEN, NodeLru, read
 from udamon.model import PAGE_SIZE
 from udamon.modules.group_ages import GroupWatch
@@ -34,7 +35,7 @@ class GroupReadings:
         self._found: list[NodeLru] = []
 
     def read(self, now_ns: int, *, aged: bool) -> list[NodeLru]:
-        """`aged`: after all that begin at `now_ns` were aged, else before that. Raises OSError."""
+        """`aged`: after all that begin at `now_ns` were aged, else before that. Raises OSError, OutOfFiles."""
         if self._as_of != (now_ns, aged):
             self._found, self._as_of = read(LRU_GEN), (now_ns, aged)
         return self._found
@@ -67,16 +68,18 @@ class ByGroup(Way):
         try:
             self._watch.force(self._generations.read(now_ns, aged=False))
             self._aged = True
-        except OSError:
-            one.unfit.add(self.via)
+        except (OSError, OutOfFiles) as error:
+            self._failed(one, error, tools)
 
     def begin(self, one: WatchedService, tools: Tools, now_ns: int, *, scarce: bool) -> Sequence[int]:
         watch = self._watch
+        for each in one.processes.values():
+            each.cleared_ns = 0  # not looked at, unless all of this comes to its end
         if self._aged and watch is not None:
             try:
                 touched = watch.take(self._generations.read(now_ns, aged=True), now_ns)
-            except OSError:
-                one.unfit.add(self.via)
+            except (OSError, OutOfFiles) as error:
+                self._failed(one, error, tools)
                 return looks_of(WINDOW_S, fine=False)
             if not watch.parts:
                 one.unfit.add(self.via)  # the memory controller is off for it
@@ -88,6 +91,13 @@ class ByGroup(Way):
                 tools.spent.lost(touched // PAGE_SIZE * TOUCH_NS)
                 self._tell(one, watch, now_ns)
         return looks_of(WINDOW_S, fine=False)
+
+    def _failed(self, one: WatchedService, error: OSError | OutOfFiles, tools: Tools) -> None:
+        """What passes is tried again by the next cycle; for all else there is another way."""
+        if isinstance(error, OutOfFiles) or error.errno in FULL:
+            tools.dropped["descriptors"] += 1
+        else:
+            one.unfit.add(self.via)
 
     def _tell(self, one: WatchedService, watch: GroupWatch, now_ns: int) -> None:
         found = [watch.cold(kind) for kind in _KINDS]

@@ -9,14 +9,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Collection, Iterator, Sequence
 
-from udamon.agent import cycles
 from udamon.agent.budget import LOOK_NS
 from udamon.agent.cycles import WINDOW_S, Cycles
 from udamon.agent.epochs import UNCHANGED, Epochs
 from udamon.agent.figures import NS, WORKING_SET, ProcessAge, measure
 from udamon.agent.looks import READ
 from udamon.agent.page_states import PageStates
-from udamon.agent.pages import Folded, PageTimes, Room, touched_pages
+from udamon.agent.pages import Folded, PageCounts, PageTimes, Room, counted_pages
 from udamon.agent.process import DENIED, GIVEN, PAUSE, WATCHED, Process
 from udamon.agent.watched import LATE_S, Tools, WatchedService, Way
 from udamon.core.idle_time import SECONDS
@@ -61,7 +60,7 @@ class ByPages(Way):
 
     def start(self, one: WatchedService, tools: Tools, now_ns: int, usage: int | None) -> None:
         active = [each for each in one.processes.values() if each.state in (WATCHED, PAUSE)]
-        known = all(each.pages is not None for each in active)
+        known = bool(self._epochs.epochs) and all(each.pages is not None for each in active)
         if known and usage == one.usage_at_clear and one.may_age(usage):
             for each in active:
                 each.looked_ns, each.referenced = now_ns, 0
@@ -74,6 +73,9 @@ class ByPages(Way):
             folded = self._fold(one, each, tools, now_ns, remap)
             if folded is not None:
                 self._add_again(folded, again)
+        for each in active:
+            if each.pages is not None and each.looked_ns != now_ns:
+                each.restart_cycle()  # it was not looked at: its pages have numbers of before this window
         self._epochs.counted(each.pages.pages for each in one.processes.values() if each.pages is not None)
         self._cost_ns = float(tools.spent.cpu_ns() - begin_ns)
         self._tell(one, now_ns, again)
@@ -158,22 +160,26 @@ class ByPages(Way):
         at = _reached(one, now_ns)
         if not at:
             return  # the look that clears tells all
-        rows = []
-        touched = {}
-        for each in one.active:
+        latest_ns = now_ns - SECONDS[at[-1]] * NS
+        cleared = [each for each in one.active if each.pages is not None and 0 < each.cleared_ns <= latest_ns]
+        seen: dict[int, PageCounts] = {}
+        for each in self._sized(one, cleared, tools, now_ns):
             process = ProcessId(each.pid, each.start_time)
-            if each.pages is None or not 0 < each.cleared_ns <= now_ns - SECONDS[at[-1]] * NS:
-                continue
             try:
                 gibs = self._states.look(process, one.settings.max_pause_ns, clear=False)
-                touched[each.pid] = sum(touched_pages(states) for _, states in gibs) * PAGE_SIZE
-                each.looked_ns = now_ns
+                found = [counted_pages(states) for _, states in gibs]
             except CannotError as error:
                 self._failed(one, each, error, tools)
+            else:
+                seen[each.pid] = PageCounts(
+                    sum(part.resident for part in found), sum(part.touched for part in found)
+                )
+                each.referenced = min(each.resident, seen[each.pid].touched * PAGE_SIZE)
+        rows = []
         for each in one.processes.values():
-            size = touched.get(each.pid)
-            counted = 0 if each.pages is None or size is None else each.pages.counted
-            rows.append(_row(each, counted, max(0, counted - (size or 0)), max(0, counted - (size or 0))))
+            pages = seen.get(each.pid, PageCounts(0, 0))
+            idle = (pages.resident - pages.touched) * PAGE_SIZE
+            rows.append(_row(each, pages.resident * PAGE_SIZE, idle, idle))
         for each_age in at:
             one.figures.reached(each_age, measure(rows, now_ns))
 
@@ -218,10 +224,7 @@ class ByPages(Way):
 
 def _reached(one: WatchedService, now_ns: int) -> list[int]:
     """Ages below a window (indices of SECONDS) that a look within a cycle tells of."""
-    if one.cycle_ns is None:
-        return []
-    found = cycles.reached(now_ns - one.cycle_ns, (one.looked_ns or one.cycle_ns) - one.cycle_ns)
-    return [at for at in found if SECONDS[at] < WINDOW_S]
+    return [at for at in one.reached(now_ns) if SECONDS[at] < WINDOW_S]
 
 
 def _counted(each: Process) -> int:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from udamon.agent import cycles
 from udamon.agent.budget import LOOK_NS, pause_ns, touch_ns
-from udamon.agent.cycles import WINDOW_S, Cycles
+from udamon.agent.cycles import WINDOW_S, Cycles, looks_of
 from udamon.agent.figures import NS, WORKING_SET, Measured, ProcessAge, measure
 from udamon.agent.looks import CLEAR, READ, SPLIT
 from udamon.agent.process import PAUSE, WATCHED, Process
@@ -51,6 +50,7 @@ class ByRefs(Way):
         for some, found in tools.looks.look(wanted, CLEAR):
             for at, each in enumerate(some):
                 if one.ended(each, found.error[at], tools):
+                    each.restart_cycle()  # what is referenced was accessed since an earlier cycle
                     continue
                 took = found.clear_ns[at]
                 tools.spent.paused(took)
@@ -62,6 +62,8 @@ class ByRefs(Way):
         for each in one.processes.values():
             if each.cleared_ns:
                 each.cleared(now_ns)
+        if any(each.state == WATCHED and not each.cleared_ns for each in one.processes.values()):
+            return looks_of(WINDOW_S, fine=False)  # one could not be cleared: that is tried again soon
         longest = one.settings.longest_age_s
         return self._plan.next(now_ns, now_ns - one.began_ns, scarce=scarce, longest_s=longest)
 
@@ -81,7 +83,7 @@ class ByRefs(Way):
                 if again and idle_ns >= NS:
                     highest = bisect_right(SECONDS, idle_ns / NS) - 1
                     grown[highest] = grown.get(highest, 0) + again
-        if one.cycle_ns is not None and _reached(one, now_ns):
+        if one.reached(now_ns):
             for some, found in tools.looks.look([each for each in active if each.needs_mappings], SPLIT):
                 for at, each in enumerate(some):
                     if not one.ended(each, found.error[at], tools):
@@ -99,7 +101,7 @@ class ByRefs(Way):
         figures.grown(now_ns, grown)
         figures.told(processes)
         one.watched_for(now_ns)
-        for at in _reached(one, now_ns):
+        for at in one.reached(now_ns):
             figures.reached(at, _measured(processes, now_ns, SECONDS[at] * NS))
             if at == WORKING_SET:
                 figures.need(now_ns, processes)
@@ -115,13 +117,6 @@ class ByRefs(Way):
         if one.cycle_ns is not None:
             self._plan.learned(now_ns, now_ns - one.cycle_ns)
         one.figures.cycle_ended(now_ns)
-
-
-def _reached(one: WatchedService, now_ns: int) -> list[int]:
-    """Ages (indices of SECONDS) that a look now tells of."""
-    if one.cycle_ns is None:
-        return []
-    return cycles.reached(now_ns - one.cycle_ns, (one.looked_ns or one.cycle_ns) - one.cycle_ns)
 
 
 def _measured(processes: Iterable[Process], now_ns: int, age_ns: int) -> Measured:

@@ -12,6 +12,7 @@ import udamon.agent.acting.unit as module
 from udamon.agent.acting.unit import ActingUnit
 from udamon.agent.config import parse_settings
 from udamon.agent.settings import Settings
+from udamon.core.idle_time import SECONDS
 from udamon.errors import CannotError, ConfigError, UsageError
 from udamon.linux.roots import Roots
 
@@ -122,6 +123,61 @@ def test_what_is_cold_is_taken_once(machine: Machine) -> None:
     machine.measured_ns = machine.now_ns
     machine.rounds(unit)
     assert machine.taken("web") == 80 * MIB, "it has looked again, and so much is cold"
+
+
+def test_what_is_cold_is_taken_once_where_the_safe_age_changes(machine: Machine) -> None:
+    """An age that was measured later does not make forgotten what was asked for before."""
+    machine.add("web", safe_cold_age_seconds=600)
+    measured_s = dict.fromkeys(map(str, SECONDS), 1000)
+    document = machine.document
+
+    def told() -> Mapping[str, Any]:
+        found = document()
+        for one in found["services"]:
+            one["measured_seconds_ago"] = {age: machine.now_ns / NS - at for age, at in measured_s.items()}
+        return found
+
+    machine.document = told  # type: ignore[method-assign]
+    unit = machine.unit()
+    machine.rounds(unit, 3)
+    assert machine.taken("web") == 8 * MIB
+    measured_s["120"] = machine.now_ns // NS
+    machine.services[0] |= {"safe_cold_age_seconds": 120}
+    machine.services[0]["cold_bytes"]["120"] = {"low": 0, "high": 0}
+    machine.rounds(unit)
+    machine.services[0] |= {"safe_cold_age_seconds": 600}
+    machine.rounds(unit)
+    assert machine.taken("web") == 8 * MIB
+
+
+@pytest.mark.parametrize(("ago_s", "age", "taken"), [(3500, 120, 40 * MIB), (3700, 120, 0), (10_000, 1800, 40 * MIB),
+                                                      (11_000, 1800, 0)])  # fmt: skip
+def test_what_was_cold_long_ago_is_left_alone(machine: Machine, ago_s: int, age: int, taken: int) -> None:
+    """A service that a recording has keeps its figures, and its memory may be in use by now."""
+    cold = {str(age): {"low": 40 * MIB, "high": 50 * MIB}}
+    machine.add("web", safe_cold_age_seconds=age, cold_bytes={**_ages(), **cold})
+    unit = machine.unit()
+    machine.measured_ns = machine.now_ns - ago_s * NS
+    machine.rounds(unit, 3)
+    assert machine.taken("web") == taken
+    assert sum("was measured too long ago" in text for text in machine.said) == (not taken)
+
+
+def test_a_service_of_which_nothing_runs(machine: Machine) -> None:
+    """Its cycle goes on, and the figure of the safe age is never renewed: those of longer ages hold for it."""
+    cold = {"120": {"low": 40 * MIB, "high": 50 * MIB}, "7200": {"low": 30 * MIB, "high": 50 * MIB}}
+    machine.add("web", cold_bytes={**_ages(), **cold})
+    document = machine.document
+
+    def told() -> Mapping[str, Any]:
+        found = document()
+        for one in found["services"]:
+            one["measured_seconds_ago"] = dict.fromkeys(one["cold_bytes"], 7200.0) | {"7200": 60.0}
+        return found
+
+    machine.document = told  # type: ignore[method-assign]
+    machine.rounds(machine.unit(), 3)
+    assert machine.taken("web") == 30 * MIB
 
 
 def test_a_dry_run_takes_nothing(machine: Machine) -> None:
@@ -250,6 +306,26 @@ def test_groups_that_cannot_give_memory_back(machine: Machine) -> None:
     assert not machine.asked
     assert len(machine.said) == 1
     assert "old has no memory.reclaim, which needs Linux 5.19" in machine.said[0]
+
+
+def test_groups_that_are_called_as_what_else_is_spoken_of(machine: Machine) -> None:
+    """Each is told of once; what was told of those that have ended is not kept."""
+    machine.add("agent", reclaim=False)
+    machine.add("class batch", reclaim=False)
+    unit = machine.unit()
+    machine.rounds(unit, 4)
+    assert sorted(text.partition(" has no ")[0] for text in machine.said) == ["agent", "class batch"]
+    machine.services.clear()
+    machine.rounds(unit)
+    assert not unit._said_of
+
+
+def test_a_reclaim_that_fails_is_told_once(machine: Machine) -> None:
+    machine.add("web")
+    unit = machine.unit()
+    machine.failure = OSError(5, "Input/output error")
+    machine.rounds(unit, 4)
+    assert machine.said == ["web: memory.reclaim failed (Input/output error); nothing is taken out of it."]
 
 
 def test_anonymous_memory_alone(machine: Machine) -> None:

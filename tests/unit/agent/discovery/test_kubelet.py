@@ -181,3 +181,14 @@ def test_no_kubelet(discovered: Discovered) -> None:
     discovered.found.changes()
     assert discovered.found.remarks() == []
     assert discovered.pods._thread is None
+
+
+def test_a_socket_that_may_not_be_looked_for_is_a_problem(tmp_path: Path) -> None:
+    """As in /var/lib/kubelet, which is the kubelet's user's. Here the name is too long: root may look everywhere."""
+    pods = Pods(tmp_path / ("x" * 300) / "socket")
+    pods.need()
+    assert pods.problem is not None
+    assert "cannot be looked for: File name too long; run udamon as root" in pods.problem
+    missing = Pods(tmp_path / "socket")
+    missing.need()
+    assert missing.problem is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from tests.unit.agent.simulated import MIB, Node, Program
@@ -13,6 +15,8 @@ from udamon.agent.ways import group
 from udamon.agent.ways.choice import Ways
 from udamon.agent.ways.group import GroupReadings
 from udamon.core.idle_time import SECONDS
+from udamon.errors import OutOfFiles
+from udamon.linux.lru_gen import NodeLru
 
 TWO_MINUTES, TEN = (SECONDS.index(age) for age in (120, 600))
 
@@ -68,6 +72,44 @@ def test_a_group_with_a_target_of_another_monitor_is_left_alone(kernel: Kernel) 
     node.locked.clear()
     run(kernel, node, rotation, 300)
     assert TWO_MINUTES in rotation.services["a"].figures.measured
+
+
+@pytest.mark.parametrize("error", [OutOfFiles("no more"), OSError(errno.EMFILE, "no more")])
+def test_descriptors_that_run_out_pass(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """It stays with its way, and is aged when there are some again."""
+    node = Node()
+    node.add("a", Program({1.0: MIB}))
+    rotation = watched(kernel, node)
+
+    def refuse(path: object) -> list[NodeLru]:
+        raise error
+
+    monkeypatch.setattr(group, "read", refuse)
+    run(kernel, node, rotation, 300)
+    assert rotation.dropped["descriptors"] > 0
+    assert rotation.services["a"].unfit == set()
+    monkeypatch.setattr(group, "read", kernel.read)
+    run(kernel, node, rotation, 300)
+    assert TWO_MINUTES in rotation.services["a"].figures.measured
+
+
+def test_a_group_that_is_aged_no_more_is_not_covered(kernel: Kernel) -> None:
+    """Another monitor has a process that came later: nothing of the group was looked at in the last window."""
+    node = Node()
+    node.add("a", Program({1.0: MIB}))
+    rotation = watched(kernel, node)
+    run(kernel, node, rotation, 300)
+    one = rotation.services["a"]
+    assert one.fresh_bytes(node.clock.now_ns()) == MIB
+    node.programs["a"][900] = Program({1.0: MIB})
+    node.locked.add(900)
+    run(kernel, node, rotation, 300)
+    assert one.fresh_bytes(node.clock.now_ns()) == 0
+    node.locked.clear()
+    run(kernel, node, rotation, 300)
+    assert one.fresh_bytes(node.clock.now_ns()) == 2 * MIB
 
 
 def test_a_group_of_which_no_generations_are_kept(kernel: Kernel) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 
 from tests.unit.agent.simulated import MIB, NS, Node, Pages, Program
@@ -15,7 +17,7 @@ from udamon.core.idle_time import SECONDS
 from udamon.errors import NotSupported, PauseTooLong
 
 MIXED = {1.0: 4 * MIB, 290.0: 3 * MIB, 0.0: 9 * MIB}
-TWO_MINUTES, TEN, HOUR = (SECONDS.index(age) for age in (120, 600, 3600))
+TWO_MINUTES, FIVE, TEN, HOUR = (SECONDS.index(age) for age in (120, 300, 600, 3600))
 
 
 def watched(node: Node, pages: Pages, room: Room | None = None, settings: Settings | None = None) -> Rotation:
@@ -58,6 +60,20 @@ def test_ages_below_a_window_are_told_within_the_hour() -> None:
     now_ns = node.clock.now_ns()
     measured = rotation.services["mixed"].figures.measured
     assert all(now_ns - measured[SECONDS.index(age)].at_ns < 3700 * NS for age in (1, 10, 60))
+
+
+def test_a_process_that_grows_within_a_window() -> None:
+    """What it allocated and accessed since is no part of what was there before and is cold."""
+    node = Node()
+    program = Program({1.0: 4 * MIB, 0.0: 12 * MIB})
+    node.add("web", program)
+    rotation = watched(node, Pages(node))
+    node.run(rotation, 20)
+    program.parts = {1.0: 4 * MIB, 0.0: 12 * MIB, 1.5: 8 * MIB}
+    node.run(rotation, 50)
+    found = rotation.services["web"].figures.measured[SECONDS.index(60)]
+    assert found.resident == (24 * MIB, 24 * MIB)
+    assert (found.cold, found.accessed) == ((12 * MIB, 12 * MIB), (12 * MIB, 12 * MIB))
 
 
 def test_shared_pages_are_bounds() -> None:
@@ -115,6 +131,38 @@ def test_who_came_within_a_window_is_told_when_it_was_watched_for_as_long() -> N
     assert found.cold == (0, 4 * MIB)
     node.run(rotation, 125)
     assert rotation.services["web"].figures.measured[TWO_MINUTES].cold == (4 * MIB, 4 * MIB)
+
+
+def test_a_process_that_misses_a_look_begins_anew() -> None:
+    """As for want of descriptors: its pages had the numbers of before, which mean other times now. 2 MiB were accessed
+    at 1450 s for the last time, and nothing was seen of them at 1680 s."""
+    node = Node()
+    program = Program({1.0: MIB, 1450.0: 2 * MIB, 0.0: 4 * MIB})
+    node.add("web", program)
+    rotation = watched(node, Pages(node))
+    while (now_s := node.clock.now_ns() // NS) < 2400:
+        program.error = errno.EMFILE if 1600 < now_s < 1700 else 0
+        node.run(rotation, 1)
+        found = rotation.services["web"].figures.measured.get(FIVE)
+        if found is not None and found.at_ns > (1450 + 300) * NS:
+            assert found.cold.high >= 6 * MIB
+    assert found is not None
+    assert found.cold == (6 * MIB, 6 * MIB)
+
+
+def test_who_comes_to_a_service_of_which_nothing_could_be_looked_at() -> None:
+    """It was given, and another monitor has what is in it: nothing ran since, and nothing is known."""
+    node = Node()
+    node.add("idle", Program({0.0: MIB}))
+    rotation = watched(node, Pages(node))
+    node.run(rotation, 130)
+    rotation.give(["idle"])
+    node.locked.add(100)
+    rotation.take_back(["idle"])
+    node.run(rotation, 10)
+    node.programs["idle"][900] = Program({0.0: 4 * MIB})
+    node.run(rotation, 260)
+    assert rotation.services["idle"].figures.measured[TWO_MINUTES].cold.low == 4 * MIB
 
 
 def test_a_service_of_which_nothing_ran_is_not_looked_at() -> None:
