@@ -63,9 +63,10 @@ class IdleClearing:
         words = sorted(masks)
         for _, group in groupby(enumerate(words), lambda pair: pair[1] - pair[0]):
             neighbours = [word for _, word in group]
-            os.pwrite(
-                self._bitmap, array("Q", [masks[word] for word in neighbours]).tobytes(), neighbours[0] * 8
-            )
+            data = array("Q", [masks[word] for word in neighbours]).tobytes()
+            done = 0
+            while done < len(data):  # one call writes at most a page of the bitmap: the bits of 128 MiB
+                done += os.pwrite(self._bitmap, data[done:], neighbours[0] * 8 + done)
 
     def close(self) -> None:
         """Idempotent."""

@@ -18,7 +18,7 @@ from udamon.linux.held import Held
 from udamon.linux.process_madvise import COLD
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
-from udamon.ops import cold_clearing, hugetlb
+from udamon.ops import cold_clearing, hugetlb, idle_clearing
 from udamon.ops.clearing_way import SHORTAGE_HOLD_NS, Clear
 from udamon.ops.cold_clearing import PIECE
 from udamon.ops.kernel_tables import SWITCH, open_tables
@@ -328,6 +328,22 @@ def test_clearing_by_idle_page_tracking(machine: Machine, target: Target, tmp_pa
     assert (machine.proc / "9/clear_refs").read_text() == ""
     assert census.pauses.too_long(target) is None
     census.close()
+
+
+def test_all_of_a_long_stretch_of_frames_is_marked_idle(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel takes one page of the bitmap a call, whatever is written."""
+    bitmap = tmp_path / "sys/kernel/mm/page_idle/bitmap"
+    bitmap.parent.mkdir(parents=True)
+    bitmap.write_bytes(b"")
+    written = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: written(fd, data[:PAGE_SIZE], at))
+    clearing = idle_clearing.IdleClearing(machine.opened.tables, tmp_path / "sys")
+    words = PAGE_SIZE // 8 * 2 + 3
+    clearing._write({word: word + 1 for word in range(7, 7 + words)})
+    clearing.close()
+    assert bitmap.read_bytes() == struct.pack(f"<7Q{words}Q", *[0] * 7, *range(8, 8 + words))
 
 
 def test_calls_are_small_and_never_cut_a_huge_page() -> None:
