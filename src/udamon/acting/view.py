@@ -20,7 +20,7 @@ from udamon.linux import open_files
 from udamon.linux.maps import read_lines
 from udamon.linux.pagemap import open_page_map
 from udamon.linux.process_madvise import open_process
-from udamon.linux.procfs import ProcessId, read_bytes
+from udamon.linux.procfs import ProcessId, memory_directory, read_bytes
 from udamon.linux.roots import PROC
 from udamon.linux.smaps import read_smaps
 from udamon.model import PAGE_SIZE
@@ -102,7 +102,7 @@ class View:
 
     def _locked_or_hugetlb(self, lines: list[bytes]) -> dict[int, bytes]:
         """Flags of such mappings, by start: read again when the mappings or their sums have changed."""
-        sums = _SOMETHING_LOCKED.findall(read_bytes(f"{self._root}/{self.process.pid}/status"))
+        sums = _SOMETHING_LOCKED.findall(read_bytes(f"{memory_directory(self.process, self._root)}/status"))
         if not sums:
             return {}
         began = self._now_ns()

@@ -49,9 +49,14 @@ class Stat(NamedTuple):
         return ProcessId(self.pid, self.start_time)
 
     @property
+    def main_ended(self) -> bool:
+        """True where the main thread has ended: where others go on, memory, program and command line show at these."""
+        return self.state in "ZXx"
+
+    @property
     def ended(self) -> bool:
         """True for a zombie: it exists, but its memory is gone."""
-        return self.state in "ZXx" and self.num_threads <= 1
+        return self.main_ended and self.num_threads <= 1
 
 
 class Status(NamedTuple):
@@ -95,7 +100,8 @@ def read_stat(pid: int, root: Path = PROC) -> Stat:
 def resident_bytes(pid: int | Literal["self"], root: Path = PROC) -> int:
     """What a process has in memory, shared pages included; 0 where it is gone."""
     try:
-        return int(read_bytes(f"{root}/{pid}/statm").split()[1]) * PAGE_SIZE
+        directory = f"{root}/{pid}" if pid == "self" else _shown_at(read_stat(pid, root), root)
+        return int(read_bytes(f"{directory}/statm").split()[1]) * PAGE_SIZE
     except (OSError, IndexError, ValueError):
         return 0
 
@@ -152,12 +158,10 @@ def read_status(pid: int | str = "self", root: Path = PROC) -> Status:
 
 def rss_bytes(process: ProcessId, root: Path = PROC) -> int:
     """What of the process is in memory, without hugetlb; without looking at any page. Raises OSError."""
-    if not is_alive(process, root):
-        raise _no_such_process()
-    for line in read_bytes(f"{root}/{process.pid}/status").splitlines():
+    for line in read_bytes(f"{memory_directory(process, root)}/status").splitlines():
         if line.startswith(b"VmRSS:"):
             return int(line.split()[1]) << 10
-    return 0  # a zombie, or a kernel thread
+    return 0  # a kernel thread
 
 
 def read_cmdline(pid: int, root: Path = PROC) -> list[str]:
@@ -239,7 +243,7 @@ def open_of(process: ProcessId, name: str, flags: int, root: Path = PROC) -> int
 
     The start time is compared again *after* opening: a pid that was reused in between cannot slip in.
     """
-    directory = _memory_directory(process, root)
+    directory = memory_directory(process, root)
     fd = open_file(f"{directory}/{name}", flags)
     if not is_alive(process, root):
         os.close(fd)
@@ -247,18 +251,28 @@ def open_of(process: ProcessId, name: str, flags: int, root: Path = PROC) -> int
     return fd
 
 
-def _memory_directory(process: ProcessId, root: Path) -> str:
-    """Where the memory shows: at a living thread when the main thread ended before the others."""
+def memory_directory(process: ProcessId, root: Path = PROC) -> str:
+    """Where in /proc the memory of exactly this process shows now. Raises OSError."""
     stat = read_stat(process.pid, root)
-    if stat.start_time != process.start_time or stat.ended:
+    if stat.start_time != process.start_time:
         raise _no_such_process()
-    return f"{root}/{process.pid}" if stat.state not in "ZXx" else _live_thread(process.pid, root)
+    return _shown_at(stat, root)
+
+
+def _shown_at(stat: Stat, root: Path) -> str:
+    """At a living thread where the main thread ended before the others."""
+    if stat.ended:
+        raise _no_such_process()
+    return _live_thread(stat.pid, root) if stat.main_ended else f"{root}/{stat.pid}"
 
 
 def _live_thread(pid: int, root: Path) -> str:
     for tid in sorted(map(int, list_directory(f"{root}/{pid}/task"))):
-        data = read_bytes(f"{root}/{pid}/task/{tid}/stat")
-        if data[data.rindex(b")") + 2 :][:1] not in b"ZX":
+        try:
+            data = read_bytes(f"{root}/{pid}/task/{tid}/stat")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended since it was listed; others may go on
+        if data[data.rindex(b")") + 2 :][:1] not in b"ZXx":
             return f"{root}/{pid}/task/{tid}"
     raise _no_such_process()
 

@@ -6,7 +6,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-from udamon.linux.procfs import ProcessId, read_bytes
+from udamon.linux.procfs import ProcessId, memory_directory, read_bytes
 from udamon.linux.roots import PROC
 from udamon.model import HUGE_PAGE_SIZE
 
@@ -41,7 +41,7 @@ def _internal() -> frozenset[bytes]:
 def _mounted(process: ProcessId, root: Path) -> frozenset[bytes]:
     """Devices of those that the process may see mounted."""
     try:
-        lines = read_bytes(root / str(process.pid) / "mountinfo").splitlines()
+        lines = read_bytes(f"{memory_directory(process, root)}/mountinfo").splitlines()
     except OSError:
         return frozenset()
     found = set()

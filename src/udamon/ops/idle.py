@@ -16,7 +16,8 @@ from udamon.core.target import Target
 from udamon.errors import CannotError, NotPermitted, NotSupported, TargetGone
 from udamon.linux.failure import process_errors
 from udamon.linux.open_files import open_file
-from udamon.linux.procfs import read_stat
+from udamon.linux.pagemap import open_page_map
+from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
 from udamon.native._native import GONE, PHYSICAL, WITHHELD, Sampled, idle_sample
 from udamon.ops.page_sampler import PageSampler
@@ -69,15 +70,11 @@ class IdleSampler(PageSampler):
         if target.index not in self._maps:
             try:
                 with process_errors(target.pid, self._proc, target.start_time):
-                    path = self._proc / str(target.pid) / "pagemap"
-                    self._maps[target.index] = open_file(path, os.O_RDONLY)
-                    # Only now is the pid held to one process: it could have been reused before the open.
-                    same = read_stat(target.pid, self._proc).start_time == target.start_time
+                    process = ProcessId(target.pid, target.start_time or 0)
+                    self._maps[target.index] = open_page_map(process, self._proc)
             except (TargetGone, NotPermitted):
-                same = False
-            if not same:
-                self._close_target(target.index)
-        return self._maps.get(target.index, GONE)
+                return GONE
+        return self._maps[target.index]
 
     def _close_target(self, index: int) -> None:
         fd = self._maps.pop(index, None)

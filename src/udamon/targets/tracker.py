@@ -225,6 +225,8 @@ class TargetTracker:
         if stat.start_time != entry.process.start_time:
             raise ProcessLookupError  # it has ended since its mappings were read
         entry.stat = stat
+        if stat.main_ended:
+            return  # its program shows no more; an exec by another thread would make that the main one
         image = self._image(entry.process, stat)
         if image == entry.image:
             return
