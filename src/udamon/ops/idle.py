@@ -35,8 +35,12 @@ class IdleSampler(PageSampler):
     name = "idle"
 
     def __init__(self, roots: Roots = Roots(), *, same_cpu: bool = False) -> None:  # noqa: B008 (immutable)
-        self._flags, self._bitmap = open_idle(roots)
         super().__init__(roots, same_cpu=same_cpu)
+        try:
+            self._flags, self._bitmap = open_idle(roots)
+        except BaseException:
+            super().close()
+            raise
         self.longest_pause_ns = 0
         self._maps: dict[int, int] = {}  # target index → descriptor of its page map
 

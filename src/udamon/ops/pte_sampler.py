@@ -72,14 +72,19 @@ class PteSampler(PageSampler):
         self.reads = self.advised = self.advice_calls = 0
         """Words of page tables that were read, pages that were advised, and calls that this took."""
         self._sys = roots.sys
-        self._flags = _open(roots.proc / "kpageflags", os.O_RDONLY)
-        self._bitmap = _open(roots.sys / "kernel/mm/page_idle/bitmap", os.O_RDWR)
+        self._flags = self._bitmap = -1
         self._most = MOST_ADVISED if max_pause_ns is None else max(1, max_pause_ns // _ADVICE_NS)
         self._open: dict[int, _OpenProcess] = {}
         self._anonymous: dict[int, list[Range]] = {}
         self._large_order = 0
         self._now_ns = now_ns
         self._stale_ns = 0
+        try:
+            self._flags = _open(roots.proc / "kpageflags", os.O_RDONLY)
+            self._bitmap = _open(roots.sys / "kernel/mm/page_idle/bitmap", os.O_RDWR)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close all files. Idempotent."""

@@ -18,7 +18,7 @@ from udamon.linux.held import Held
 from udamon.linux.process_madvise import COLD
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
-from udamon.ops import cold_clearing, hugetlb, idle_clearing
+from udamon.ops import cold_clearing, hugetlb, idle_clearing, kernel_tables
 from udamon.ops.clearing_way import SHORTAGE_HOLD_NS, Clear
 from udamon.ops.cold_clearing import PIECE
 from udamon.ops.kernel_tables import SWITCH, open_tables
@@ -328,6 +328,17 @@ def test_clearing_by_idle_page_tracking(machine: Machine, target: Target, tmp_pa
     assert (machine.proc / "9/clear_refs").read_text() == ""
     assert census.pauses.too_long(target) is None
     census.close()
+
+
+def test_tables_are_closed_where_nothing_comes_of_them(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel_tables, "open_tables", lambda **_: machine.opened)
+    roots = Roots(machine.proc, tmp_path / "sys")
+    ops = open_ops("vaddr", process_source([9], root=machine.proc), roots=roots)
+    with pytest.raises(NotSupported, match="CONFIG_IDLE_PAGE_TRACKING"):
+        open_census("pte", ops, roots, clear="idle", allowed=True)
+    assert machine.opened.tables.memory.fd == -1
 
 
 def test_all_of_a_long_stretch_of_frames_is_marked_idle(
