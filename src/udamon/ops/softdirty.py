@@ -20,6 +20,8 @@ What its answers mean:
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from udamon.core.target import Target
@@ -76,11 +78,11 @@ class SoftDirty:
         self._only_ranges = only_ranges
         self._budget = budget
         self._known: dict[int, frozenset[Range]] = {}
-        self.maybe_same_space: dict[int, int] = {}
+        self.unsure: dict[int, int] = {}
         """Touched bytes, at the last look, of mappings that read written throughout and are new or have
         changed since `prepare`; by target index."""
         self.unseen: dict[int, int] = {}
-        """Resident bytes, at the last look, of mappings that the budget was too small for."""
+        """Resident bytes, at the last look and at most, of what the budget was too small for."""
 
     def begin(self, targets: Sequence[Target]) -> None:
         """It does not tell who else maps a page."""
@@ -104,7 +106,7 @@ class SoftDirty:
             raise PauseTooLong(why, temporary=self.pauses.backed_off(target))
         held = Held()
         if len(self._known) > _REMEMBERED:
-            for known in (self._known, self.maybe_same_space, self.unseen):
+            for known in (self._known, self.unsure, self.unseen):
                 known.clear()  # processes come and go: do not remember them for ever
             self.pauses.forget()
         with process_errors(process.pid, self._proc, process.start_time):
@@ -156,24 +158,25 @@ class SoftDirty:
                     written[wanted[number]] = written.get(wanted[number], 0) + end - start
             if dirty or categories & PRESENT:
                 found.add(number, start, end, end - start, end - start if dirty else 0)
-        self.maybe_same_space[index] = sum(size for piece, size in written.items() if piece not in sure)
+        self.unsure[index] = sum(size for piece, size in written.items() if piece not in sure)
         return found.ranges()
 
     def _affordable(self, process: ProcessId, wanted: Sequence[Range], held: Held) -> tuple[list[Range], int]:
-        """Parts of `wanted` with anything resident, the smallest first while the budget lasts; bytes left out."""
+        """Parts of `wanted` with anything resident, the smallest first while the budget lasts; and how much is resident
+        in the mappings of the other parts, at most that may be in these."""
         mappings = parse_referenced(read_smaps(process, self._proc, held=held))
-        parts = list(overlap(wanted, [Range(m.start, m.end) for m in mappings]))
-        taken: list[Range] = []
-        pages = self._budget
-        for part in sorted(parts, key=lambda r: r.size):
+        parts = sorted(overlap(wanted, [Range(m.start, m.end) for m in mappings]), key=lambda r: r.size)
+        pages, taken = self._budget, 0
+        for part in parts:
             pages -= part.size // PAGE_SIZE
             if pages < 0:
                 break
-            taken.append(part)
-        taken.sort()
-        read = {start for start, _ in taken}
-        left = sum(m.rss for m in mappings if m.start not in read) if len(taken) < len(parts) else 0
-        return taken, left
+            taken += 1
+        starts, left_out = [m.start for m in mappings], Counter[int]()
+        for part in parts[taken:]:
+            left_out[bisect_right(starts, part.start) - 1] += part.size
+        left = sum(min(mappings[number].rss, size) for number, size in left_out.items())
+        return sorted(parts[:taken]), left
 
     def close(self) -> None:
         """Files are opened anew for each look."""

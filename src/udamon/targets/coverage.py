@@ -84,16 +84,16 @@ class Coverage:
         missed = len(ended) - seen + births.unseen + self._gone
         self._gone = 0
         self._exact &= births.exact
-        sure, maybe_same_space = self._by_children(living, ended)
+        sure, unsure = self._by_children(living, ended)
         if births.faults is not None:
-            sure, maybe_same_space = self._by_group(living, births.faults, bool(seen))
+            sure, unsure = self._by_group(living, births.faults, bool(seen))
         if sure and not missed and not self._pending and (not births.exact or births.faults is not None):
             missed = 1  # at least; into a group processes also come from elsewhere, of which no fork tells
             self._exact = False
         self._seen += seen
         self._missed += missed
         if missed or self._pending:
-            faults = sure + maybe_same_space
+            faults = sure + unsure
             self._bytes += faults * PAGE_SIZE
             # Whose faults come now may have had them since the first look.
             most = self._bytes // PAGE_SIZE * (HUGE_PAGE_SIZE - PAGE_SIZE)
@@ -127,7 +127,7 @@ class Coverage:
                 self._known[stat.ppid] += stat.faults + stat.child_faults
         before, self._child_faults = self._child_faults, {}
         parents = {stat.pid for stat in living}
-        sure = maybe_same_space = 0
+        sure = unsure = 0
         collecting = {stat.ppid for stat, was_seen in ended if was_seen}
         for stat in living:
             self._child_faults[stat.id] = stat.child_faults
@@ -138,13 +138,13 @@ class Coverage:
             taken = min(self._known[stat.pid], grown)
             self._known[stat.pid] -= taken
             if taken or stat.pid in collecting:
-                maybe_same_space += grown - taken
+                unsure += grown - taken
             else:
                 sure += grown
         self._known = Counter(
             {pid: faults for pid, faults in self._known.items() if faults and pid in parents}
         )
-        return sure, maybe_same_space
+        return sure, unsure
 
     def _by_group(self, living: Collection[Stat], faults: int, some_ended: bool) -> tuple[int, int]:
         now = {stat.id: stat.faults for stat in living}
