@@ -44,7 +44,7 @@ from udamon.ops.base import FirstSeen, Touched
 from udamon.ops.clearing_way import Chosen, Clear, Clearing, choose
 from udamon.ops.cold_clearing import ColdClearing
 from udamon.ops.first_looks import FirstLooks, Times
-from udamon.ops.hugetlb import device_of, hugetlb_devices
+from udamon.ops.hugetlb import HugetlbNote, device_of, hugetlb_devices
 from udamon.ops.idle_clearing import IdleClearing
 from udamon.ops.kernel_tables import Opened
 from udamon.ops.pauses import Pauses
@@ -101,6 +101,7 @@ class Pte:
         self._firsts: dict[int, FirstLooks] = {}
         self.unseen: dict[int, int] = {}
         """Bytes, at the last look, of pages that could not be told; by target index."""
+        self._hugetlb = HugetlbNote(self.name)
 
     @property
     def pauses(self) -> Pauses:
@@ -137,6 +138,9 @@ class Pte:
 
     def shared(self, target: Target) -> None:
         """It does not tell who else maps a page."""
+
+    def news(self) -> list[str]:
+        return self._hugetlb.news()
 
     def prepare(self, target: Target) -> None:
         """Clear the accessed state.
@@ -293,6 +297,8 @@ class Pte:
             raise ProcessLookupError  # its memory went while we read
         left_out = hugetlb_devices(process, self._proc)
         wanted = [line_range(line) for line in lines if device_of(line) not in left_out]
+        if len(wanted) < len(lines):
+            self._hugetlb.found(process)
         return list(overlap(target.ranges, wanted)) if self._only_ranges else wanted
 
     def _space(self, process: ProcessId) -> AddressSpace:

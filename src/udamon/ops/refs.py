@@ -40,6 +40,7 @@ from udamon.linux.smaps import (
 )
 from udamon.model import PAGE_SIZE, Range
 from udamon.ops.base import Shared, Touched
+from udamon.ops.hugetlb import HugetlbNote
 from udamon.ops.pauses import Pauses
 from udamon.ops.sharing import SharingProbe
 from udamon.ops.tlb import Way, displace
@@ -77,6 +78,7 @@ class Refs:
         self._advised: dict[int, list[tuple[int, int, str]]] = {}
         self.unseen: dict[int, int] = {}
         """Bytes of hugetlb pages at the last look, by target index."""
+        self._hugetlb = HugetlbNote(self.name)
 
     def begin(self, targets: Sequence[Target]) -> None:
         """These are going to be looked at together."""
@@ -126,6 +128,8 @@ class Refs:
             self.pauses.forget()
         self._guests[process] = _GUEST in data
         self.unseen[target.index] = hugetlb_bytes(data)
+        if self.unseen[target.index]:
+            self._hugetlb.found(process)
         self._advised[target.index] = advised(data)
         found = parse_mapped(data)
         resident = [seen for seen, _ in found]
@@ -151,6 +155,9 @@ class Refs:
     def advised(self, target: Target) -> Sequence[tuple[int, int, str]] | None:
         """As of the last look (smaps)."""
         return self._advised.get(target.index)
+
+    def news(self) -> list[str]:
+        return self._hugetlb.news()
 
     def _is_guest(self, process: ProcessId) -> bool:
         if process not in self._guests:

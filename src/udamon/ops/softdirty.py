@@ -40,6 +40,7 @@ from udamon.ops.base import Touched
 from udamon.ops.pauses import Pauses
 from udamon.ops.touched_ranges import TouchedRanges, cut
 from udamon.ranges import joined, overlap
+from udamon.units import format_size
 
 MAX_RANGES = 1000
 BUDGET = 1 << 24
@@ -83,6 +84,8 @@ class SoftDirty:
         changed since `prepare`; by target index."""
         self.unseen: dict[int, int] = {}
         """Resident bytes, at the last look and at most, of what the budget was too small for."""
+        self._news: list[str] = []
+        self._told: set[int] = set()
 
     def begin(self, targets: Sequence[Target]) -> None:
         """It does not tell who else maps a page."""
@@ -108,6 +111,7 @@ class SoftDirty:
         if len(self._known) > _REMEMBERED:
             for known in (self._known, self.unsure, self.unseen):
                 known.clear()  # processes come and go: do not remember them for ever
+            self._told.clear()
             self.pauses.forget()
         with process_errors(process.pid, self._proc, process.start_time):
             self._known[target.index] = frozenset(map(line_range, read_lines(process, self._proc)))
@@ -131,7 +135,8 @@ class SoftDirty:
             try:
                 found = self._answer(target.index, _scanned(fd, wanted, held), wanted, changed)
             except NoScan:
-                wanted, self.unseen[target.index] = self._affordable(process, wanted, held)
+                wanted, left = self._affordable(process, wanted, held)
+                self._left_out(target, left)
                 found = self._answer(target.index, read_runs(fd, wanted), wanted, changed)
             finally:
                 os.close(fd)
@@ -177,6 +182,19 @@ class SoftDirty:
             left_out[bisect_right(starts, part.start) - 1] += part.size
         left = sum(min(mappings[number].rss, size) for number, size in left_out.items())
         return sorted(parts[:taken]), left
+
+    def _left_out(self, target: Target, left: int) -> None:
+        self.unseen[target.index] = left
+        if left and target.index not in self._told:
+            self._told.add(target.index)
+            self._news.append(
+                f"softdirty leaves out up to {format_size(left)} of process {target.pid}: without PAGEMAP_SCAN (Linux "
+                f"6.7) a look reads {format_size(self._budget * PAGE_SIZE)} of addresses at most; use another --via."
+            )
+
+    def news(self) -> list[str]:
+        told, self._news = self._news, []
+        return told
 
     def close(self) -> None:
         """Files are opened anew for each look."""

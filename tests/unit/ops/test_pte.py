@@ -117,6 +117,10 @@ def test_look(machine: Machine, target: Target) -> None:
     assert (machine.proc / "9/clear_refs").read_text() == "1"
     assert census.look(target) == FOUND
     assert census.unseen == {4: 0}
+    assert [text.partition(":")[0] for text in census.news()] == [
+        "process 9 uses hugetlb pages, which pte does not see"
+    ]
+    assert census.news() == []
     assert census.pauses.touched_pages == 3 + 512
     census.close()
     census.close()

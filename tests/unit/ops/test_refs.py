@@ -38,6 +38,11 @@ def test_look(fake: FakeProc, target: Target) -> None:
     refs = Refs(Roots(fake.root))
     assert refs.look(target) == [(0x1000, 0x5000, 16384, 8192), (0x9000, 0xB000, 8192, 0)]
     assert refs.unseen == {4: 2 << 20}
+    assert refs.news() == [
+        "process 9 uses hugetlb pages, which refs does not see: all figures leave such pages out."
+    ]
+    refs.look(target)
+    assert refs.news() == []
 
 
 def test_look_within_ranges(fake: FakeProc, target: Target) -> None:

@@ -111,6 +111,11 @@ def test_over_the_budget_is_unseen(fake: FakeProc, target: Target) -> None:
     census.prepare(target)
     assert census.look(target) == FOUND[-2:]
     assert census.unseen == {4: 24 << 10}
+    (told,) = census.news()
+    assert told.startswith("softdirty leaves out up to 24.0 KiB of process 9: without PAGEMAP_SCAN")
+    assert "a look reads 20.0 KiB of addresses at most; use another --via." in told
+    census.look(target)
+    assert census.news() == []
 
 
 def test_of_ranges_only_what_lies_in_them_is_unseen(fake: FakeProc, target: Target) -> None:
