@@ -75,6 +75,16 @@ SITE static void moves(void)
 }
 
 static int churns = 300;
+/* Fills the ring, which nobody reads, and then takes the second half of a mapping of 64 KiB away. */
+SITE static void cut(void)
+{
+    char *mapping = mmap(NULL, 1 << 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (int i = 0; i < 20000; i++)
+        if (malloc(1000) == NULL)
+            _exit(4);
+    munmap(mapping + (1 << 15), 1 << 15);
+}
+
 static void *churn(void *number)
 {
     void *kept[64] = {0};
@@ -284,6 +294,8 @@ int main(int argc, char **argv)
         kinds();
     else if (strcmp(mode, "moves") == 0)
         moves();
+    else if (strcmp(mode, "cut") == 0)
+        cut();
     else if (strcmp(mode, "ways") == 0)
         ways();
     else if (strcmp(mode, "reload") == 0)
