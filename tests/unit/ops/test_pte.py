@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import pytest
 from tests.unit.fake_kcore import ACCESSED, LEAF, SPECIAL, USER, VALID, FakeKcore, opened
 from tests.unit.linux.test_fake import FakeProc
 from udamon.core.target import Target
-from udamon.errors import NotPermitted, NotSupported, PauseTooLong, TargetGone, UsageError
+from udamon.errors import NotPermitted, NotSupported, OutOfFiles, PauseTooLong, TargetGone, UsageError
 from udamon.linux.held import Held
 from udamon.linux.process_madvise import COLD
 from udamon.linux.roots import Roots
@@ -21,6 +22,7 @@ from udamon.model import PAGE_SIZE, Range
 from udamon.ops import cold_clearing, hugetlb, idle_clearing, kernel_tables
 from udamon.ops.clearing_way import SHORTAGE_HOLD_NS, Clear
 from udamon.ops.cold_clearing import PIECE
+from udamon.ops.hugetlb import _internal as devices
 from udamon.ops.kernel_tables import SWITCH, open_tables
 from udamon.ops.opening import open_census, open_ops
 from udamon.ops.pte import Pte, clear_way
@@ -140,6 +142,18 @@ def test_hugetlb_by_what_the_process_has_mounted(
     line = "30 1 0:49 / /huge rw - hugetlbfs none rw\n31 1 8:1 / / rw - ext4 /dev/sda rw\n"
     (machine.proc / "9/mountinfo").write_text(line)
     assert machine.census().look(target) == FOUND
+
+
+def test_devices_of_hugetlb_are_not_kept_where_no_file_can_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    devices.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "memfd_create", full)
+        with pytest.raises(OutOfFiles):
+            devices()
+    assert devices() == devices.__wrapped__()
 
 
 def test_tables_that_are_not_the_process(machine: Machine, target: Target) -> None:

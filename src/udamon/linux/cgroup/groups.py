@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from udamon.errors import CannotError, NotPermitted, NotSupported
+from udamon.linux.mounts import mounts
 from udamon.linux.open_files import refuse_if_full
 from udamon.linux.procfs import read_bytes, read_status
 from udamon.linux.roots import PROC
@@ -23,35 +24,22 @@ class CgroupMount:
     controllers: frozenset[str]
 
 
-def _unescape(text: str) -> str:
-    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        text = text.replace(code, char)
-    return text
-
-
-def parse_mountinfo(text: str) -> list[CgroupMount]:
-    """The cgroup mounts: version 2 first, then version 1 with the memory controller, then the others."""
-    mounts = []
-    for line in text.splitlines():
-        left, _, right = line.partition(" - ")
-        fields, kind = left.split(" "), right.split(" ")
-        if len(fields) < 5 or kind[0] not in {"cgroup", "cgroup2"}:
-            continue
-        version = 2 if kind[0] == "cgroup2" else 1
-        options = frozenset(kind[-1].split(",")) if version == 1 else frozenset[str]()
-        mounts.append(CgroupMount(Path(_unescape(fields[4])), _unescape(fields[3]), version, options))
-    return sorted(mounts, key=lambda m: (m.version != 2, "memory" not in m.controllers))
-
-
 def cgroup_mounts(root: Path = PROC) -> list[CgroupMount]:
-    """The cgroup mounts this process sees. Raises NotSupported where there are none."""
+    """The cgroup mounts this process sees: version 2 first, then version 1 with the memory controller, then the others.
+    Raises NotSupported where there are none."""
     try:
-        mounts = parse_mountinfo((root / "self" / "mountinfo").read_text(errors="surrogateescape"))
+        found = [
+            CgroupMount(Path(m.point), m.root, 2, frozenset())
+            if m.kind == "cgroup2"
+            else CgroupMount(Path(m.point), m.root, 1, m.options)
+            for m in mounts(root)
+            if m.kind in {"cgroup", "cgroup2"}
+        ]
     except OSError:
         raise NotSupported(f"{root} is not mounted; mount it with: mount -t proc proc {root}.") from None
-    if not mounts:
+    if not found:
         raise NotSupported("no cgroup hierarchy is mounted; mount -t cgroup2 none /sys/fs/cgroup, or use -p.")
-    return mounts
+    return sorted(found, key=lambda m: (m.version != 2, "memory" not in m.controllers))
 
 
 def find_cgroup(path: str, root: Path = PROC) -> Path:
