@@ -12,7 +12,9 @@ from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
+from udamon.linux.frame_files import IDLE_BITMAP
 from udamon.linux.maps import line_range
+from udamon.linux.open_files import open_file
 from udamon.linux.procfs import read_bytes, read_status
 from udamon.linux.roots import PROC, SYS
 from udamon.model import PAGE_SIZE
@@ -72,9 +74,9 @@ def pagemap_scan() -> bool:
 
 
 def idle_bitmap(root: Path = SYS) -> str:
-    """ "open", "denied" or "missing": the bitmap of idle page tracking."""
+    """ "open", "denied" or "missing": the bitmap of idle page tracking. Raises OutOfFiles."""
     try:
-        os.close(os.open(root / "kernel/mm/page_idle/bitmap", os.O_RDWR | os.O_CLOEXEC))
+        os.close(open_file(root / IDLE_BITMAP, os.O_RDWR))
     except PermissionError:
         return "denied"
     except OSError:

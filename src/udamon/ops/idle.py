@@ -15,6 +15,7 @@ from typing import Any
 from udamon.core.target import Target
 from udamon.errors import CannotError, NotPermitted, NotSupported, TargetGone
 from udamon.linux.failure import process_errors
+from udamon.linux.frame_files import IDLE_BITMAP
 from udamon.linux.open_files import open_file
 from udamon.linux.pagemap import open_page_map
 from udamon.linux.procfs import ProcessId
@@ -88,24 +89,27 @@ class IdleSampler(PageSampler):
 
 def open_idle(roots: Roots) -> tuple[int, int]:
     """Descriptors of the page flags and of the idle bitmap. Raises NotSupported, NotPermitted, CannotError."""
-    bitmap = _open(roots.sys / "kernel/mm/page_idle/bitmap", os.O_RDWR)
+    bitmap = open_bitmap(roots.sys, "to look via idle")
     try:
-        return _open(roots.proc / "kpageflags", os.O_RDONLY), bitmap
+        return _open(roots.proc / "kpageflags", os.O_RDONLY, "to look via idle"), bitmap
     except BaseException:
         os.close(bitmap)
         raise
 
 
-def _open(path: Path, flags: int) -> int:
+def open_bitmap(root: Path, to: str) -> int:
+    """A descriptor of the idle bitmap; `to` says what for. Raises as `open_idle`."""
+    return _open(root / IDLE_BITMAP, os.O_RDWR, to)
+
+
+def _open(path: Path, flags: int, to: str) -> int:
     try:
         return open_file(path, flags)
     except FileNotFoundError:
         raise NotSupported(
-            f"there is no {path}; boot a kernel built with CONFIG_IDLE_PAGE_TRACKING=y to look via idle."
+            f"there is no {path}; boot a kernel built with CONFIG_IDLE_PAGE_TRACKING=y {to}."
         ) from None
     except PermissionError:
-        raise NotPermitted(
-            f"{path} may not be opened; run as root (CAP_SYS_ADMIN) to look via idle."
-        ) from None
+        raise NotPermitted(f"{path} may not be opened; run as root (CAP_SYS_ADMIN) {to}.") from None
     except OSError as error:
         raise CannotError(f"cannot open {path}: {error.strerror}.") from error

@@ -22,6 +22,7 @@ from udamon.core.target import Target
 from udamon.errors import NotPermitted, NotSupported, TargetGone
 from udamon.linux.failure import process_errors
 from udamon.linux.features import SystemCall, process_madvise
+from udamon.linux.frame_files import IDLE_BITMAP
 from udamon.linux.large_pages import smallest_large_page
 from udamon.linux.maps import parse_line, read_lines
 from udamon.linux.open_files import open_file
@@ -81,7 +82,7 @@ class PteSampler(PageSampler):
         self._stale_ns = 0
         try:
             self._flags = _open(roots.proc / "kpageflags", os.O_RDONLY)
-            self._bitmap = _open(roots.sys / "kernel/mm/page_idle/bitmap", os.O_RDWR)
+            self._bitmap = _open(roots.sys / IDLE_BITMAP, os.O_RDWR)
         except BaseException:
             self.close()
             raise

@@ -15,6 +15,7 @@ from contextlib import suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from udamon.errors import OutOfFiles
 from udamon.linux.failure import process_errors
 from udamon.linux.pagemap import PRESENT, open_page_map
 from udamon.linux.pagemap_scan import NoScan, scan_runs
@@ -53,6 +54,8 @@ class SharingProbe:
         if self._frames is not None and many and self._flags is not None:
             try:
                 self._flags.begin()
+            except OutOfFiles:
+                pass  # of each mapping nothing is sure until the next begin
             except OSError:
                 self._flags = None  # no privilege: it will not come back
 

@@ -48,6 +48,11 @@ BITS = {
 }
 
 
+def full(*_: object) -> int:
+    """As a call that opens a file where no further one may be open."""
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
 class Machine:
     """A process with page tables, and a page map that agrees with them."""
 
@@ -145,9 +150,6 @@ def test_hugetlb_by_what_the_process_has_mounted(
 
 
 def test_devices_of_hugetlb_are_not_kept_where_no_file_can_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> int:
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-
     devices.cache_clear()
     with monkeypatch.context() as patch:
         patch.setattr(os, "memfd_create", full)
@@ -331,12 +333,18 @@ def test_auto_does_not_advise_while_memory_is_short(
     assert advice.vectors, "who asks for it gets it"
 
 
-def test_clearing_by_idle_page_tracking(machine: Machine, target: Target, tmp_path: Path) -> None:
+def test_clearing_by_idle_page_tracking(
+    machine: Machine, target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Only what is accessed is marked; a huge page by its head; no lock is held, so no limit is in the way."""
     bitmap = tmp_path / "sys/kernel/mm/page_idle/bitmap"
     bitmap.parent.mkdir(parents=True)
     with pytest.raises(NotSupported, match="CONFIG_IDLE_PAGE_TRACKING"):
         Pte(machine.opened, Roots(machine.proc, tmp_path / "sys"), clear="idle")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", full)
+        with pytest.raises(OutOfFiles):
+            Pte(machine.opened, Roots(machine.proc, tmp_path / "sys"), clear="idle")
     bitmap.write_bytes(bytes(1 << 10))
     census = Pte(machine.opened, Roots(machine.proc, tmp_path / "sys"), clear="idle", max_pause_ns=1)
     census.prepare(target)
