@@ -62,6 +62,14 @@ def sentence(found: Usable) -> str:
     return "; ".join(parts) + "."
 
 
+def whose(roots: Roots, *files: int) -> str:
+    """Which processes this user may inspect where that takes one of the capabilities `files`, to open their files."""
+    others = features.has_capability(features.CAP_SYS_PTRACE, roots.proc) and any(
+        features.has_capability(number, roots.proc) for number in files
+    )
+    return "any process" if others else "your own processes"
+
+
 def _idle(roots: Roots) -> Usable:
     state = features.idle_bitmap(roots.sys)
     if state == "missing":
@@ -105,8 +113,8 @@ def kernel_of(roots: Roots, state: KernelDamon | None = None) -> Usable:
 
 def _refs(roots: Roots) -> Usable:
     if features.page_monitor(roots.proc):
-        whose = "any process" if features.has_capability(features.CAP_SYS_PTRACE) else "your own processes"
-        return Usable(True, f"It sees {whose}, at the grain of mappings.", offered=True)
+        seen = whose(roots, features.CAP_DAC_OVERRIDE)
+        return Usable(True, f"It sees {seen}, at the grain of mappings.", offered=True)
     if not (roots.proc / "self").exists():
         return Usable(False, f"{roots.proc} is not mounted.", f"mount -t proc proc {roots.proc}")
     return Usable(
@@ -125,10 +133,10 @@ def _softdirty(roots: Roots) -> Usable:
             if platform.machine() == "aarch64"
             else "Boot a kernel built with CONFIG_MEM_SOFT_DIRTY=y.",
         )
-    whose = "any process" if features.has_capability(features.CAP_SYS_PTRACE) else "your own processes"
+    seen = whose(roots, features.CAP_DAC_OVERRIDE)
     return Usable(
         True,
-        f"It sees pages of {whose}, writes only, when asked for: every page written costs the target a fault.",
+        f"It sees pages of {seen}, writes only, when asked for: every page written costs the target a fault.",
         offered=True,
     )
 

@@ -56,6 +56,18 @@ def capable(roots: Roots, *numbers: int) -> None:
     (roots.proc / "self/status").write_text(f"Tgid:\t1\nUid:\t0\t0\t0\t0\nCapEff:\t{bits:016x}\n")
 
 
+def test_whose_memory_is_seen(roots: Roots) -> None:
+    """Of others neither with the one capability nor with the other: clear_refs is a file that its owner may write."""
+    (roots.proc / "self").mkdir(parents=True, exist_ok=True)
+    (roots.proc / "self/clear_refs").write_text("")
+    (roots.proc / "self/smaps").write_text("\nReferenced:")
+    both = (features.CAP_SYS_PTRACE, features.CAP_DAC_OVERRIDE)
+    for numbers in ((), both[:1], both[1:], (features.CAP_SYS_PTRACE, features.CAP_DAC_READ_SEARCH), both):
+        capable(roots, *numbers)
+        found = "any process" if numbers == both else "your own processes"
+        assert probe("refs", roots).why == f"It sees {found}, at the grain of mappings."
+
+
 def with_bpf(roots: Roots) -> None:
     (roots.proc / "sys/kernel").mkdir(parents=True)
     (roots.proc / "sys/kernel/unprivileged_bpf_disabled").write_text("2\n")
