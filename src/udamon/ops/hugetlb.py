@@ -26,26 +26,9 @@ def device_of(line: bytes) -> bytes:
     return line.split(None, 4)[3]
 
 
-class HugetlbNote:
-    """The note, once, that a census sees no pages of hugetlb."""
-
-    def __init__(self, via: str) -> None:
-        self._via = via
-        self._process: ProcessId | None = None
-        self._told = False
-
-    def found(self, process: ProcessId) -> None:
-        """A process that is watched has such pages, or mappings for them."""
-        self._process = self._process or process
-
-    def news(self) -> list[str]:
-        if self._process is None or self._told:
-            return []
-        self._told = True
-        pid, via = self._process.pid, self._via
-        return [
-            f"process {pid} uses hugetlb pages, which {via} does not see: all figures leave such pages out."
-        ]
+def left_out(pid: int, via: str) -> str:
+    """A sentence for a process that uses such pages."""
+    return f"process {pid} uses hugetlb pages, which {via} does not see: all figures leave such pages out."
 
 
 @cache

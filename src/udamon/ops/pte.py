@@ -44,9 +44,10 @@ from udamon.ops.base import FirstSeen, Touched
 from udamon.ops.clearing_way import Chosen, Clear, Clearing, choose
 from udamon.ops.cold_clearing import ColdClearing
 from udamon.ops.first_looks import FirstLooks, Times
-from udamon.ops.hugetlb import HugetlbNote, device_of, hugetlb_devices
+from udamon.ops.hugetlb import device_of, hugetlb_devices, left_out
 from udamon.ops.idle_clearing import IdleClearing
 from udamon.ops.kernel_tables import Opened
+from udamon.ops.notes import Notes
 from udamon.ops.pauses import Pauses
 from udamon.ops.refs import Refs
 from udamon.ops.tlb import Way, displace
@@ -101,7 +102,7 @@ class Pte:
         self._firsts: dict[int, FirstLooks] = {}
         self.unseen: dict[int, int] = {}
         """Bytes, at the last look, of pages that could not be told; by target index."""
-        self._hugetlb = HugetlbNote(self.name)
+        self._notes = Notes()
 
     @property
     def pauses(self) -> Pauses:
@@ -140,7 +141,7 @@ class Pte:
         """It does not tell who else maps a page."""
 
     def news(self) -> list[str]:
-        return self._hugetlb.news()
+        return [*self._notes.news(), *self._refs.news()]
 
     def prepare(self, target: Target) -> None:
         """Clear the accessed state.
@@ -194,7 +195,7 @@ class Pte:
     def expose(self, targets: Sequence[Target]) -> None:
         """Displace what TLBs hold of those that clear_refs has cleared."""
         if self._idle is not None:
-            displace(targets, self._proc)
+            displace(targets, self._notes, self._proc)
         else:
             self._refs.expose([target for target in targets if target.index not in self._by_cold])
         now = self._now_ns()
@@ -295,10 +296,10 @@ class Pte:
         lines = read_lines(process, self._proc)
         if not lines:
             raise ProcessLookupError  # its memory went while we read
-        left_out = hugetlb_devices(process, self._proc)
-        wanted = [line_range(line) for line in lines if device_of(line) not in left_out]
+        devices = hugetlb_devices(process, self._proc)
+        wanted = [line_range(line) for line in lines if device_of(line) not in devices]
         if len(wanted) < len(lines):
-            self._hugetlb.found(process)
+            self._notes.say("hugetlb", left_out(process.pid, self.name))
         return list(overlap(target.ranges, wanted)) if self._only_ranges else wanted
 
     def _space(self, process: ProcessId) -> AddressSpace:

@@ -40,7 +40,8 @@ from udamon.linux.smaps import (
 )
 from udamon.model import PAGE_SIZE, Range
 from udamon.ops.base import Shared, Touched
-from udamon.ops.hugetlb import HugetlbNote
+from udamon.ops.hugetlb import left_out
+from udamon.ops.notes import Notes
 from udamon.ops.pauses import Pauses
 from udamon.ops.sharing import SharingProbe
 from udamon.ops.tlb import Way, displace
@@ -78,7 +79,7 @@ class Refs:
         self._advised: dict[int, list[tuple[int, int, str]]] = {}
         self.unseen: dict[int, int] = {}
         """Bytes of hugetlb pages at the last look, by target index."""
-        self._hugetlb = HugetlbNote(self.name)
+        self._notes = Notes()
 
     def begin(self, targets: Sequence[Target]) -> None:
         """These are going to be looked at together."""
@@ -112,7 +113,7 @@ class Refs:
         if self._tlb == "none":
             return
         hidden = [t for t in targets if self._tlb == "visit" or self._guests.get(_process(t), False)]
-        displace(hidden, self._proc)
+        displace(hidden, self._notes, self._proc)
 
     def look(self, target: Target) -> list[Touched]:
         """Mappings with anything resident, in address order. Raises as `prepare`."""
@@ -129,7 +130,7 @@ class Refs:
         self._guests[process] = _GUEST in data
         self.unseen[target.index] = hugetlb_bytes(data)
         if self.unseen[target.index]:
-            self._hugetlb.found(process)
+            self._notes.say("hugetlb", left_out(process.pid, self.name))
         self._advised[target.index] = advised(data)
         found = parse_mapped(data)
         resident = [seen for seen, _ in found]
@@ -157,7 +158,7 @@ class Refs:
         return self._advised.get(target.index)
 
     def news(self) -> list[str]:
-        return self._hugetlb.news()
+        return self._notes.news()
 
     def _is_guest(self, process: ProcessId) -> bool:
         if process not in self._guests:

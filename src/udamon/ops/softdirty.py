@@ -37,6 +37,7 @@ from udamon.linux.roots import Roots
 from udamon.linux.smaps import parse_referenced, read_smaps
 from udamon.model import PAGE_SIZE, Range
 from udamon.ops.base import Touched
+from udamon.ops.notes import Notes
 from udamon.ops.pauses import Pauses
 from udamon.ops.touched_ranges import TouchedRanges, cut
 from udamon.ranges import joined, overlap
@@ -84,8 +85,7 @@ class SoftDirty:
         changed since `prepare`; by target index."""
         self.unseen: dict[int, int] = {}
         """Resident bytes, at the last look and at most, of what the budget was too small for."""
-        self._news: list[str] = []
-        self._told: set[int] = set()
+        self._notes = Notes()
 
     def begin(self, targets: Sequence[Target]) -> None:
         """It does not tell who else maps a page."""
@@ -111,7 +111,7 @@ class SoftDirty:
         if len(self._known) > _REMEMBERED:
             for known in (self._known, self.unsure, self.unseen):
                 known.clear()  # processes come and go: do not remember them for ever
-            self._told.clear()
+            self._notes.forget()
             self.pauses.forget()
         with process_errors(process.pid, self._proc, process.start_time):
             self._known[target.index] = frozenset(map(line_range, read_lines(process, self._proc)))
@@ -185,16 +185,15 @@ class SoftDirty:
 
     def _left_out(self, target: Target, left: int) -> None:
         self.unseen[target.index] = left
-        if left and target.index not in self._told:
-            self._told.add(target.index)
-            self._news.append(
+        if left:
+            self._notes.say(
+                target.index,
                 f"softdirty leaves out up to {format_size(left)} of process {target.pid}: without PAGEMAP_SCAN (Linux "
-                f"6.7) a look reads {format_size(self._budget * PAGE_SIZE)} of addresses at most; use another --via."
+                f"6.7) a look reads {format_size(self._budget * PAGE_SIZE)} of addresses at most; use another --via.",
             )
 
     def news(self) -> list[str]:
-        told, self._news = self._news, []
-        return told
+        return self._notes.news()
 
     def close(self) -> None:
         """Files are opened anew for each look."""

@@ -33,6 +33,8 @@ from udamon.linux.procfs import allowed_cpus, read_stat
 from udamon.linux.roots import PROC
 from udamon.model import PAGE_SIZE
 from udamon.native._native import hot_set_start, visit_cpus
+from udamon.ops.notes import Notes
+from udamon.units import counted
 
 Way = Literal["flush", "visit", "none"]
 
@@ -56,17 +58,20 @@ def way() -> Way:
     return "flush" if known and not features.soft_dirty() else "visit"
 
 
-def displace(targets: Iterable[Target], root: Path = PROC) -> int:
-    """Displace what TLBs hold of `targets`, on every processor that they may run on.
-
-    Returns on how many processors that was not possible.
-    """
+def displace(targets: Iterable[Target], notes: Notes, root: Path = PROC) -> None:
+    """Displace what TLBs hold of `targets`, on every processor that they may run on; a note says where that was not
+    possible, on those that the own cpuset leaves out for example."""
     cpus: set[int] = set()
     for target in targets:
         if target.pid is not None:
             with suppress(OSError):  # it ended
                 cpus |= allowed_cpus(target.pid, root)
-    return len(cpus) - visit_cpus(cpus=array("i", sorted(cpus)))
+    if hidden := len(cpus) - visit_cpus(cpus=array("i", sorted(cpus))):
+        notes.say(
+            "tlb",
+            f"{hidden} of {counted(len(cpus), 'processor')} that targets may run on cannot be visited (the cpuset of "
+            "udamon?): small working sets there may be missed, for accesses through their TLB are not seen.",
+        )
 
 
 class HotSet:
