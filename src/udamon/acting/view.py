@@ -24,6 +24,7 @@ from udamon.linux.procfs import ProcessId, memory_directory, read_bytes
 from udamon.linux.roots import PROC
 from udamon.linux.smaps import read_smaps
 from udamon.model import PAGE_SIZE
+from udamon.targets.processes import process_of
 
 FRESH_NS = 1_000_000_000
 SMAPS_SHARE = 0.01
@@ -153,13 +154,6 @@ class Views:
         for view in self._open.values():
             view.close()
         self._open.clear()
-
-
-def process_of(target: Target) -> ProcessId:
-    """The process that a target is. Raises ValueError where it is none."""
-    if target.pid is None or target.start_time is None:
-        raise ValueError("this acts on processes; the target is none")
-    return ProcessId(target.pid, target.start_time)
 
 
 def _special_mappings(smaps: bytes) -> dict[int, bytes]:

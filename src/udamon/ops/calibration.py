@@ -11,10 +11,11 @@ from functools import cache, partial
 from udamon.errors import CannotError
 from udamon.linux.clear_refs import clear_referenced
 from udamon.linux.held import Held
-from udamon.linux.procfs import ProcessId, last_cpus, rss_bytes
+from udamon.linux.procfs import last_cpus, rss_bytes
 from udamon.linux.smaps import read_smaps
 from udamon.model import PAGE_SIZE
 from udamon.ops.tlb import HotSet, hot_set, way
+from udamon.targets.processes import process_of
 
 PAGE_NS = 50.0
 """What a walk takes for a small page, where it was not measured."""
@@ -39,7 +40,7 @@ def page_ns() -> float:
     """
     with suppress(OSError, CannotError), hot_set(_SIZE, _elsewhere()) as child:
         if child.access(_SIZE):
-            process = ProcessId(child.target.pid or 0, child.target.start_time or 0)
+            process = process_of(child.target)
             clear = partial(clear_referenced, process, flush=way() == "flush")
             walk_ns = max(_shortest(child, clear, partial(read_smaps, process)))
             return walk_ns / (rss_bytes(process) // PAGE_SIZE)  # it has pages of this program, too

@@ -18,10 +18,10 @@ from udamon.linux.failure import process_errors
 from udamon.linux.frame_files import IDLE_BITMAP
 from udamon.linux.open_files import open_file
 from udamon.linux.pagemap import open_page_map
-from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
 from udamon.native._native import GONE, PHYSICAL, WITHHELD, Sampled, idle_sample
 from udamon.ops.page_sampler import PageSampler
+from udamon.targets.processes import process_of
 
 
 class IdleSampler(PageSampler):
@@ -75,7 +75,7 @@ class IdleSampler(PageSampler):
         if target.index not in self._maps:
             try:
                 with process_errors(target.pid, self._proc, target.start_time):
-                    process = ProcessId(target.pid, target.start_time or 0)
+                    process = process_of(target)
                     self._maps[target.index] = open_page_map(process, self._proc)
             except (TargetGone, NotPermitted):
                 return GONE

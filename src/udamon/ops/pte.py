@@ -53,6 +53,7 @@ from udamon.ops.refs import Refs
 from udamon.ops.tlb import Way, displace
 from udamon.ops.touched_ranges import TouchedRanges
 from udamon.ranges import joined, overlap
+from udamon.targets.processes import process_of
 
 WAYS: tuple[Clear, ...] = get_args(Clear)
 MAX_RANGES = 1000
@@ -111,7 +112,7 @@ class Pte:
     def begin(self, targets: Sequence[Target]) -> None:
         """These are going to be looked at together; what is known of others is forgotten."""
         self._refs.begin(targets)
-        wanted = {_process(target) for target in targets}
+        wanted = {process_of(target) for target in targets}
         for process in set(self._spaces) - wanted:
             self._spaces.pop(process).close()
         known = {target.index for target in targets}
@@ -123,7 +124,7 @@ class Pte:
 
     def forget(self, target: Target) -> None:
         """It is not going to be looked at any more."""
-        if (space := self._spaces.pop(_process(target), None)) is not None:
+        if (space := self._spaces.pop(process_of(target), None)) is not None:
             space.close()
         self._by_cold.discard(target.index)
         self._clearing.forget(target.index)
@@ -154,7 +155,7 @@ class Pte:
         self._prepared[target.index] = Times(begin, self._now_ns())
 
     def _clear_all(self, target: Target) -> None:
-        process = _process(target)
+        process = process_of(target)
         self._by_cold.discard(target.index)
         if self._idle is not None:
             with process_errors(process.pid, self._proc, process.start_time):
@@ -180,7 +181,7 @@ class Pte:
 
     def _way(self, target: Target) -> Chosen:
         too_long = self._pauses.at_once(target)
-        may_advise = self._clear in {"auto", "cold"} and _process(target) not in self._cold.refused
+        may_advise = self._clear in {"auto", "cold"} and process_of(target) not in self._cold.refused
         short = None
         if too_long is not None and may_advise and self._clear == "auto":
             found = shortage(target.pid or 0, self._proc)
@@ -209,7 +210,7 @@ class Pte:
 
     def clear_again(self, target: Target) -> None:
         """Keep what was accessed since `prepare`, and clear. Raises as `prepare`."""
-        process = _process(target)
+        process = process_of(target)
         with process_errors(process.pid, self._proc, process.start_time):
             space = self._space(process)
             prepared = self._prepared.get(target.index) or Times(self._now_ns(), self._now_ns())
@@ -222,7 +223,7 @@ class Pte:
 
     def look_midway(self, target: Target) -> None:
         """Look which pages were accessed since `clear_again`. Raises TargetGone or NotPermitted."""
-        process, first = _process(target), self._firsts.get(target.index)
+        process, first = process_of(target), self._firsts.get(target.index)
         if first is None or first.cleared is None or len(first.looked) == MOST_LOOKS - 1:
             return
         with process_errors(process.pid, self._proc, process.start_time):
@@ -244,7 +245,7 @@ class Pte:
 
     def look(self, target: Target) -> list[Touched]:
         """Ranges with anything resident, in address order. Raises as `prepare`."""
-        process = _process(target)
+        process = process_of(target)
         found = TouchedRanges(self._max_ranges, self._grains.get(target.index, PAGE_SIZE))
         unknown = self.opened.tables.unknown
         resident = touched = 0
@@ -275,7 +276,7 @@ class Pte:
     def states(self, target: Target) -> Iterator[PageBytes]:
         """The state of all of its pages by the page tables, one GiB after the other, each from its start. Raises as
         `prepare`."""
-        process = _process(target)
+        process = process_of(target)
         with process_errors(process.pid, self._proc, process.start_time):
             space = self._space(process)
             yield from self.opened.tables.look(space.root, 0, self.opened.tables.shape.user_bytes)
@@ -368,9 +369,3 @@ def clear_way(name: str) -> Clear:
         if way == name:
             return way
     raise UsageError(f"there is no way to clear {name!r}; choose {', '.join(WAYS)}.")
-
-
-def _process(target: Target) -> ProcessId:
-    if target.pid is None or target.start_time is None:
-        raise ValueError("pte watches processes; this target is none")
-    return ProcessId(target.pid, target.start_time)

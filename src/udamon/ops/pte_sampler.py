@@ -27,13 +27,13 @@ from udamon.linux.large_pages import smallest_large_page
 from udamon.linux.maps import parse_line, read_lines
 from udamon.linux.open_files import open_file
 from udamon.linux.process_madvise import open_process
-from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
 from udamon.native._native import GONE, MOST_ADVISED, PteSampled, pte_sample
 from udamon.ops.address_spaces import AddressSpace
 from udamon.ops.kernel_tables import Opened
 from udamon.ops.page_sampler import PageSampler
+from udamon.targets.processes import process_of
 
 _MAPPINGS_NS = 1_000_000_000
 _MAPPINGS_SHARE = 100  # of the time, at most one part in so many goes into reading mappings
@@ -136,7 +136,7 @@ class PteSampler(PageSampler):
                 return one
             except ProcessLookupError:  # it has executed a program: nothing of its old tables would tell
                 self._close_target(target.index)
-        process = ProcessId(target.pid or 0, target.start_time or 0)
+        process = process_of(target)
         with (
             suppress(TargetGone, NotPermitted),
             process_errors(process.pid, self._proc, process.start_time),
@@ -158,7 +158,7 @@ class PteSampler(PageSampler):
         self._anonymous.clear()
         for target in targets:
             if target.index in self._open:
-                process = ProcessId(target.pid or 0, target.start_time or 0)
+                process = process_of(target)
                 with suppress(OSError):  # it ended
                     mappings = [parse_line(line) for line in read_lines(process, self._proc)]
                     self._anonymous[target.index] = [

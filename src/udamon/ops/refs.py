@@ -23,7 +23,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from udamon.core.target import Target
-from udamon.errors import PauseTooLong
 from udamon.linux import maps
 from udamon.linux.clear_refs import clear_referenced
 from udamon.linux.failure import process_errors
@@ -45,6 +44,7 @@ from udamon.ops.notes import Notes
 from udamon.ops.pauses import Pauses
 from udamon.ops.sharing import SharingProbe
 from udamon.ops.tlb import Way, displace
+from udamon.targets.processes import process_of
 from udamon.targets.spaces import AddressSpaces
 
 _GUEST = b"anon_inode:kvm-vcpu"
@@ -97,9 +97,8 @@ class Refs:
 
         Raises TargetGone, NotPermitted or NotSupported, and PauseTooLong where that would stop it for too long.
         """
-        process = _process(target)
-        if (why := self.pauses.too_long(target)) is not None:
-            raise PauseTooLong(why, temporary=self.pauses.backed_off(target))
+        process = process_of(target)
+        self.pauses.require_short(target)
         held, prioritized = Held(), self.pauses.prioritized(target)
         with process_errors(process.pid, self._proc, process.start_time):
             # Flushing has a cost where it tears down the page tables of a virtual machine.
@@ -112,12 +111,12 @@ class Refs:
         """Displace what the TLBs hold of those whose TLB was not flushed, once for all of them."""
         if self._tlb == "none":
             return
-        hidden = [t for t in targets if self._tlb == "visit" or self._guests.get(_process(t), False)]
+        hidden = [t for t in targets if self._tlb == "visit" or self._guests.get(process_of(t), False)]
         displace(hidden, self._notes, self._proc)
 
     def look(self, target: Target) -> list[Touched]:
         """Mappings with anything resident, in address order. Raises as `prepare`."""
-        process = _process(target)
+        process = process_of(target)
         held, prioritized = Held(), self.pauses.prioritized(target)
         with process_errors(process.pid, self._proc, process.start_time):
             data = read_smaps(process, self._proc, held=held, prioritized=prioritized)
@@ -146,7 +145,7 @@ class Refs:
 
     def forget(self, target: Target) -> None:
         """It is not going to be looked at any more."""
-        self._guests.pop(_process(target), None)
+        self._guests.pop(process_of(target), None)
         self.pauses.forget_target(target)
 
     def shared(self, target: Target) -> Sequence[Shared | None] | None:
@@ -168,12 +167,6 @@ class Refs:
     def close(self) -> None:
         """Files of processes are opened anew for each look."""
         self._sharing.close()
-
-
-def _process(target: Target) -> ProcessId:
-    if target.pid is None or target.start_time is None:
-        raise ValueError("refs watches processes; this target is none")
-    return ProcessId(target.pid, target.start_time)
 
 
 def _intersecting(found: Iterable[Referenced], ranges: Sequence[Range]) -> list[Referenced]:

@@ -25,7 +25,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from udamon.core.target import Target
-from udamon.errors import PauseTooLong
 from udamon.linux.clear_refs import clear_soft_dirty
 from udamon.linux.failure import process_errors
 from udamon.linux.held import Held
@@ -41,6 +40,7 @@ from udamon.ops.notes import Notes
 from udamon.ops.pauses import Pauses
 from udamon.ops.touched_ranges import TouchedRanges, cut
 from udamon.ranges import joined, overlap
+from udamon.targets.processes import process_of
 from udamon.units import format_size
 
 MAX_RANGES = 1000
@@ -104,9 +104,8 @@ class SoftDirty:
 
         Raises TargetGone, NotPermitted or NotSupported, and PauseTooLong where that would stop it for too long.
         """
-        process = _process(target)
-        if (why := self.pauses.too_long(target)) is not None:
-            raise PauseTooLong(why, temporary=self.pauses.backed_off(target))
+        process = process_of(target)
+        self.pauses.require_short(target)
         held = Held()
         if len(self._known) > _REMEMBERED:
             for known in (self._known, self.unsure, self.unseen):
@@ -123,7 +122,7 @@ class SoftDirty:
 
     def look(self, target: Target) -> list[Touched]:
         """Ranges with anything resident, in address order. Raises as `prepare`."""
-        process, held = _process(target), Held()
+        process, held = process_of(target), Held()
         with process_errors(process.pid, self._proc, process.start_time):
             mappings = list(map(line_range, read_lines(process, self._proc)))
             if not mappings:
@@ -197,12 +196,6 @@ class SoftDirty:
 
     def close(self) -> None:
         """Files are opened anew for each look."""
-
-
-def _process(target: Target) -> ProcessId:
-    if target.pid is None or target.start_time is None:
-        raise ValueError("softdirty watches processes; this target is none")
-    return ProcessId(target.pid, target.start_time)
 
 
 def _scanned(fd: int, wanted: Sequence[Range], held: Held) -> Iterator[Run]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Protocol
 
+from udamon.core.target import Target
 from udamon.errors import CannotError, TargetGone, UsageError
 from udamon.linux.cgroup.groups import cgroup_pids, find_cgroup
 from udamon.linux.cgroup.memory import memory_cgroup, page_faults
@@ -41,6 +42,13 @@ class ProcessSource(Protocol):
 
     def close(self) -> None:
         """Release what was opened. Idempotent."""
+
+
+def process_of(target: Target) -> ProcessId:
+    """The process that a target is. Raises ValueError for physical and simulated memory."""
+    if target.pid is None or target.start_time is None:
+        raise ValueError(f"target {target.index} is no process")
+    return ProcessId(target.pid, target.start_time)
 
 
 def self_only() -> frozenset[int]:

@@ -66,11 +66,13 @@ class TargetTracker:
         """
         self._changed = []
         wanted = self.source.processes()
+        still_wanted = frozenset(wanted)
+        self._noted &= still_wanted
         watched = {entry.process for entry in self._entries.values()}  # who ends now is not begun again
         self._young.clear()
         self._executing.clear()
         for target in list(targets):
-            self._refresh(target, targets, wanted, emit)
+            self._refresh(target, targets, still_wanted, emit)
         waiting = [process for process in wanted if process not in watched]
         refusals = [r for p in waiting if (r := self._try_add(p, targets, emit)) is not None]
         self._tell_full(len(wanted), emit)
@@ -194,9 +196,9 @@ class TargetTracker:
         self._take_mappings(target, lines, emit)
 
     def _refresh(
-        self, target: Target, targets: list[Target], wanted: list[ProcessId] | None, emit: Emit
+        self, target: Target, targets: list[Target], wanted: frozenset[ProcessId] | None, emit: Emit
     ) -> None:
-        """Of a target as it is now; without `wanted` nobody has left."""
+        """Of a target as it is now; without `wanted` no target has left."""
         entry = self._entries[target.index]
         proc = self._roots.proc
         try:
