@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import mmap
 import os
 import re
-import struct
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -15,18 +13,17 @@ from pathlib import Path
 from udamon.linux.frame_files import IDLE_BITMAP
 from udamon.linux.maps import line_range
 from udamon.linux.open_files import open_file
+from udamon.linux.pagemap import ENTRY_FRAME, ENTRY_PRESENT, ENTRY_SOFT_DIRTY
+from udamon.linux.process_madvise import COLD, COLLAPSE, PAGEOUT, PROCESS_MADVISE, WILLNEED
 from udamon.linux.procfs import read_bytes, read_status
 from udamon.linux.roots import PROC, SYS
+from udamon.linux.syscall import system_call
 from udamon.model import PAGE_SIZE
 
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_SYS_NICE = 1, 2, 19, 21, 23
 CAP_SYS_RAWIO, CAP_PERFMON, CAP_BPF = 17, 38, 39
 CAP_CHOWN, CAP_FOWNER, CAP_KILL, CAP_NET_ADMIN = 0, 3, 5, 12
-MADV = {"willneed": 3, "cold": 20, "pageout": 21, "collapse": 25}
-_NR_PROCESS_MADVISE = 440
-_PAGEMAP_SCAN = 0xC060_6610  # _IOWR('f', 16, 96 bytes)
-_SOFT_DIRTY_BIT = 1 << 55
-_FRAME_MASK = (1 << 55) - 1
+_ADVICE = {"willneed": WILLNEED, "cold": COLD, "pageout": PAGEOUT, "collapse": COLLAPSE}
 
 
 def page_monitor(root: Path = PROC) -> bool:
@@ -54,23 +51,12 @@ def own_page_map_entries() -> list[int]:
 
 def soft_dirty() -> bool:
     """The kernel keeps soft-dirty bits: a stack, written to all the time, has some then."""
-    return any(entry & _SOFT_DIRTY_BIT for entry in own_page_map_entries())
+    return any(entry & ENTRY_SOFT_DIRTY for entry in own_page_map_entries())
 
 
 def frame_numbers() -> bool:
     """True when the page map tells page frame numbers (0 means: not permitted)."""
-    return any(entry >> 63 and entry & _FRAME_MASK for entry in own_page_map_entries())
-
-
-def pagemap_scan() -> bool:
-    """The PAGEMAP_SCAN request of the page map, tried on an empty range."""
-    argument = struct.pack("12Q", 96, *[0] * 11)
-    try:
-        with open("/proc/self/pagemap", "rb", buffering=0) as file:
-            fcntl.ioctl(file.fileno(), _PAGEMAP_SCAN, argument)
-    except OSError as error:
-        return error.errno not in {errno.ENOTTY, errno.ENOENT, errno.EACCES}
-    return True
+    return any(entry & ENTRY_PRESENT and entry & ENTRY_FRAME for entry in own_page_map_entries())
 
 
 def idle_bitmap(root: Path = SYS) -> str:
@@ -96,9 +82,7 @@ class SystemCall(StrEnum):
 
 def process_madvise(root: Path = PROC) -> SystemCall:
     """The system call, tried on no process: a kernel that has it says that the descriptor is bad."""
-    from udamon.linux.syscall import system_call
-
-    return _call(lambda: system_call(_NR_PROCESS_MADVISE, -1, 0, 0, 0, 0), root)
+    return _call(lambda: system_call(PROCESS_MADVISE, -1, 0, 0, 0, 0), root)
 
 
 def move_pages(root: Path = PROC) -> SystemCall:
@@ -131,7 +115,7 @@ def advice_known(name: str) -> bool:
     """True when madvise knows this advice: given for no bytes at all, so nothing is done."""
     with mmap.mmap(-1, PAGE_SIZE) as page:
         try:
-            page.madvise(MADV[name], 0, 0)
+            page.madvise(_ADVICE[name], 0, 0)
         except OSError as error:
             return error.errno != errno.EINVAL
     return True

@@ -43,6 +43,8 @@ class Stat(NamedTuple):
     """Page faults of its own, minor and major."""
     child_faults: int
     """And those of children it has waited for, with theirs."""
+    major_faults: int
+    """Of its own those for which it waited until a page had been read in."""
 
     @property
     def id(self) -> ProcessId:
@@ -93,8 +95,16 @@ def read_stat(pid: int, root: Path = PROC) -> Stat:
     return Stat(
         pid, comm, f[0].decode(), int(f[1]), bool(int(f[6]) & _PF_KTHREAD),
         int(f[11]), int(f[12]), int(f[17]), int(f[19]), int(f[23]), int(f[25]),
-        int(f[7]) + int(f[9]), int(f[8]) + int(f[10]),
+        int(f[7]) + int(f[9]), int(f[8]) + int(f[10]), int(f[9]),
     )  # fmt: skip
+
+
+def stat_of(process: ProcessId, root: Path = PROC) -> Stat:
+    """That of exactly this process. Raises OSError; ProcessLookupError where its pid is another's."""
+    stat = read_stat(process.pid, root)
+    if stat.start_time != process.start_time:
+        raise _no_such_process()
+    return stat
 
 
 def resident_bytes(pid: int | Literal["self"], root: Path = PROC) -> int:
@@ -137,9 +147,7 @@ def allowed_cpus(pid: int, root: Path = PROC) -> set[int]:
 def cpu_ns(process: ProcessId, root: Path = PROC) -> int:
     """CPU time that a process or kernel thread has taken: to the nanosecond where the kernel counts so, else to
     the clock tick. Raises OSError; ProcessLookupError when it is gone."""
-    stat = read_stat(process.pid, root)
-    if stat.start_time != process.start_time:
-        raise _no_such_process()
+    stat = stat_of(process, root)
     ticks = (stat.utime + stat.stime) * (1_000_000_000 // os.sysconf("SC_CLK_TCK"))
     try:
         # Of the first thread alone: right for kernel threads, never more than the whole for others.
@@ -253,10 +261,7 @@ def open_of(process: ProcessId, name: str, flags: int, root: Path = PROC) -> int
 
 def memory_directory(process: ProcessId, root: Path = PROC) -> str:
     """Where in /proc the memory of exactly this process shows now. Raises OSError."""
-    stat = read_stat(process.pid, root)
-    if stat.start_time != process.start_time:
-        raise _no_such_process()
-    return _shown_at(stat, root)
+    return _shown_at(stat_of(process, root), root)
 
 
 def _shown_at(stat: Stat, root: Path) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from udamon.linux.held import Held
-from udamon.linux.maps import newest
+from udamon.linux.maps import line_range, newest
 from udamon.linux.procfs import ProcessId, open_of
 from udamon.linux.roots import PROC
 from udamon.linux.urgent import urgent
@@ -96,13 +96,17 @@ def _resident(data: bytes) -> list[Referenced]:
 
 
 def _entry_around(data: bytes, position: int, rss_kib: int) -> Referenced:
-    """The entry whose Rss line is at `position`; "Size:" is the first line below an entry's head."""
-    head_end = data.rindex(b"\nSize:", 0, position)
-    head = data[data.rfind(b"\n", 0, head_end) + 1 : head_end]
-    start, end = head[: head.index(b" ")].split(b"-")
+    """The entry whose Rss line is at `position`."""
+    start, end = line_range(_head(data, position))
     at = data.index(b"\nReferenced:", position) + len(b"\nReferenced:")
     referenced_kib = int(data[at : data.index(b"kB", at)])
-    return Referenced(int(start, 16), int(end, 16), rss_kib << 10, referenced_kib << 10)
+    return Referenced(start, end, rss_kib << 10, referenced_kib << 10)
+
+
+def _head(data: bytes, position: int) -> bytes:
+    """The head of the entry in which `position` is, as a line of maps; "Size:" is the first line below it."""
+    end = data.rindex(b"\nSize:", 0, position)
+    return data[data.rfind(b"\n", 0, end) + 1 : end]
 
 
 def parse_mapped(data: bytes) -> list[tuple[Referenced, MappingPages | None]]:
@@ -113,8 +117,7 @@ def parse_mapped(data: bytes) -> list[tuple[Referenced, MappingPages | None]]:
 
 
 def _mapped_around(data: bytes, position: int) -> MappingPages | None:
-    head_end = data.rindex(b"\nSize:", 0, position)
-    fields = data[data.rfind(b"\n", 0, head_end) + 1 : head_end].split(None, 5)
+    fields = _head(data, position).split(None, 5)
     end = data.find(b"\nSize:", position)  # of the next mapping
     end = len(data) if end < 0 else end
     amounts = _AMOUNTS.search(data, position, end)
@@ -132,22 +135,14 @@ def advised(data: bytes) -> list[tuple[int, int, str]]:
     """Start, end and advice of the mappings for which MADV_RANDOM or MADV_SEQUENTIAL holds, in address order."""
     if b" rr" not in data and b" sr" not in data:
         return []
-    found = []
-    for match in _ADVISED.finditer(data):
-        head_end = data.rindex(b"\nSize:", 0, match.start())
-        head = data[data.rfind(b"\n", 0, head_end) + 1 : head_end]
-        start, end = head[: head.index(b" ")].split(b"-")
-        found.append((int(start, 16), int(end, 16), _ADVICE[match[1]]))
-    return found
+    return [(*line_range(_head(data, match.start())), _ADVICE[match[1]]) for match in _ADVISED.finditer(data)]
 
 
 def huge_bytes(data: bytes) -> dict[int, int]:
     """Bytes in transparent huge pages of the mappings that have any, by their start."""
     found: dict[int, int] = {}
     for match in _HUGE.finditer(data):
-        head_end = data.rindex(b"\nSize:", 0, match.start())
-        line = data.rfind(b"\n", 0, head_end) + 1
-        start = int(data[line : data.index(b"-", line)], 16)
+        start = line_range(_head(data, match.start())).start
         found[start] = found.get(start, 0) + (int(match[1]) << 10)
     return found
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from udamon.linux.clear_refs import clear_of_files
 from udamon.linux.held import Held
 from udamon.linux.maps import parse_line, read_lines
-from udamon.linux.page_tables import PageTables, page_map_entry
+from udamon.linux.page_tables import PageTables
+from udamon.linux.pagemap import ENTRY_EXCLUSIVE, ENTRY_PRESENT, page_map_entry
 from udamon.linux.process_madvise import COLD, MAX_VECTORS, advise, open_process
 from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import PROC
@@ -26,7 +27,6 @@ from udamon.ops.address_spaces import AddressSpace
 PIECE = 32 << 20
 """Bytes that one call advises: some 0.6 ms of small pages. A multiple of huge pages, so that none is split."""
 
-_EXCLUSIVE = 1 << 56  # of a page-map entry: no other process maps it
 _STILL = re.compile(
     b"["
     + re.escape(bytes(s for s in range(256) if s & (PAGE_ACCESSED | PAGE_NOT_COUNTED) == PAGE_ACCESSED))
@@ -81,7 +81,8 @@ class ColdClearing:
             for looked in self._tables.look(space.root, r.start, r.end):
                 for match in _STILL.finditer(bytes(looked.states)):
                     address = looked.first + match.start() * PAGE_SIZE
-                    if not page_map_entry(space.page_map, address) & _EXCLUSIVE:
+                    entry = page_map_entry(space.page_map, address)
+                    if entry & ENTRY_PRESENT and not entry & ENTRY_EXCLUSIVE:
                         return True
                     left -= 1
                     if not left:

@@ -214,7 +214,7 @@ def test_feature_files(fake: FakeProc, tmp_path: Path) -> None:
 
 def test_probes_answer_on_the_real_machine() -> None:
     """No probe raises, whatever the machine offers."""
-    features.soft_dirty(), features.frame_numbers(), features.pagemap_scan()
+    features.soft_dirty(), features.frame_numbers()
     assert features.process_madvise() in features.SystemCall
     assert features.advice_known("willneed")
     with pytest.raises(KeyError):

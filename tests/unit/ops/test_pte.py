@@ -221,6 +221,19 @@ def test_clearing_by_advice(machine: Machine, target: Target, monkeypatch: pytes
     assert exposed == []
 
 
+def test_a_page_that_was_moved_out_meanwhile_is_not_shared(
+    machine: Machine, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its table was read before, and said that it was accessed."""
+    Advice(monkeypatch)
+    census = machine.census(clear="cold")
+    machine.entries[0x2] = 1 << 62
+    machine.entries[0x200:0x400] = [PRESENT | EXCLUSIVE | 0x200 + i for i in range(0x200)]
+    machine.write_page_map()
+    census.prepare(target)
+    assert census._cold.refused == set()
+
+
 def test_shared_pages_are_cleared_by_refs(
     machine: Machine, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:

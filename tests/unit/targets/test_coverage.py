@@ -19,7 +19,7 @@ ALL, POLLED = BirthCounts(), BirthCounts(exact=False)
 
 
 def stat(pid: int, *, faults: int = 0, children: int = 0, ppid: int = 1) -> Stat:
-    return Stat(pid, "x", "S", ppid, False, 0, 0, 1, 100, 2, 2, faults, children)
+    return Stat(pid, "x", "S", ppid, False, 0, 0, 1, 100, 2, 2, faults, children, 0)
 
 
 def numbers(coverage: Coverage, living_seen: int = 0) -> tuple[object, object, object]:
