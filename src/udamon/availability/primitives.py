@@ -125,7 +125,14 @@ def _refs(roots: Roots) -> Usable:
 
 
 def _softdirty(roots: Roots) -> Usable:
-    if not features.soft_dirty():
+    kept = features.soft_dirty()
+    if kept is None:
+        return Usable(
+            False,
+            "The page map of udamon itself cannot be read, so whether this kernel keeps soft-dirty bits is not known.",
+            "Have /proc/self/pagemap readable (a mounted /proc, CONFIG_PROC_PAGE_MONITOR=y).",
+        )
+    if not kept:
         return Usable(
             False,
             "This kernel does not keep soft-dirty bits.",

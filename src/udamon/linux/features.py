@@ -49,9 +49,11 @@ def own_page_map_entries() -> list[int]:
     return list(memoryview(data).cast("Q"))
 
 
-def soft_dirty() -> bool:
-    """The kernel keeps soft-dirty bits: a stack, written to all the time, has some then."""
-    return any(entry & ENTRY_SOFT_DIRTY for entry in own_page_map_entries())
+def soft_dirty() -> bool | None:
+    """The kernel keeps soft-dirty bits: a stack, written to all the time, has some then. None where the own page map
+    cannot be read, so that it is not known."""
+    entries = own_page_map_entries()
+    return any(entry & ENTRY_SOFT_DIRTY for entry in entries) if entries else None
 
 
 def frame_numbers() -> bool:

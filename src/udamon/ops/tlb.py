@@ -54,8 +54,7 @@ def way() -> Way:
         return "none"
     if forced is not None:
         raise UsageError(f"{SWITCH}={forced} is no way to treat the TLB; give visit or none, or unset it.")
-    known = features.own_page_map_entries() != []
-    return "flush" if known and not features.soft_dirty() else "visit"
+    return "flush" if features.soft_dirty() is False else "visit"
 
 
 def displace(targets: Iterable[Target], notes: Notes, root: Path = PROC) -> None:

@@ -407,6 +407,12 @@ def test_calls_are_small_and_never_cut_a_huge_page() -> None:
     assert all(end in ends or end % (2 << 20) == 0 for v in flat for end in v)
 
 
+def test_a_back_end_that_there_is_not(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SWITCH, "memory")
+    with pytest.raises(UsageError, match="give bpf or kcore, or unset it"):
+        open_tables(allowed=True, roots=Roots(machine.proc))
+
+
 def test_only_what_there_is_can_be_asked_for(machine: Machine) -> None:
     with pytest.raises(UsageError, match="no way to clear 'hot'"):
         clear_way("hot")
