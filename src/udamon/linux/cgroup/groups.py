@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,17 +91,25 @@ def cgroup_pids(directory: Path, root: Path = PROC) -> list[int]:
 
 def own_pids(folder: str | Path, root: Path = PROC) -> set[int]:
     """Pids in the cgroup itself; 0 stands for those of other pid namespaces. Raises NotPermitted, OutOfFiles."""
+    found = _listed(f"{folder}/cgroup.procs")
+    if found is None:  # a threaded cgroup lists threads only
+        found = _processes_of(_listed(f"{folder}/cgroup.threads") or set(), root)
+    return found
+
+
+def _listed(file: str) -> set[int] | None:
+    """The numbers in a file of a cgroup; None where it cannot be read of a cgroup of that kind."""
     try:
-        return set(map(int, read_bytes(f"{folder}/cgroup.procs").split()))
+        return set(map(int, read_bytes(file).split()))
     except OSError as error:
-        if error.errno == errno.EOPNOTSUPP:  # a threaded cgroup lists threads only
-            return _processes_of(map(int, read_bytes(f"{folder}/cgroup.threads").split()), root)
+        if error.errno == errno.EOPNOTSUPP:
+            return None
         if error.errno in {errno.EACCES, errno.EPERM}:
-            raise NotPermitted(f"{folder}/cgroup.procs may not be read by you; run udamon as root.") from None
+            raise NotPermitted(f"{file} may not be read by you; run udamon as root.") from None
         return set()  # removed meanwhile
 
 
-def _processes_of(tids: map[int], root: Path) -> set[int]:
+def _processes_of(tids: Collection[int], root: Path) -> set[int]:
     found = set()
     for tid in tids:
         try:
