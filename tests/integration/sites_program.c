@@ -72,6 +72,10 @@ SITE static void moves(void)
     if (mremap(stays, MIB, (size_t)1 << 60, 0) != MAP_FAILED)
         _exit(4);
     live(stays, MIB);
+    char *kept = mmap(NULL, 3 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mmap(kept + MIB, MIB, PROT_READ, MAP_PRIVATE | MAP_FIXED, -1, 0) != MAP_FAILED) /* of no file */
+        _exit(4);
+    live(kept, 3 * MIB);
 }
 
 static int churns = 300;
