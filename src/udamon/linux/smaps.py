@@ -86,21 +86,19 @@ def read_smaps(
 
 def parse_referenced(data: bytes) -> list[Referenced]:
     """Mappings with anything resident, in address order and without overlap."""
-    found = _resident(data)
+    found = [_referenced(data, match, _head(data, match.start())) for match in _RESIDENT.finditer(data)]
     return newest(found, found)
 
 
-def _resident(data: bytes) -> list[Referenced]:
-    """All that have anything resident, those that a later one replaces, too."""
-    return [_entry_around(data, match.start(), int(match[1])) for match in _RESIDENT.finditer(data)]
-
-
-def _entry_around(data: bytes, position: int, rss_kib: int) -> Referenced:
-    """The entry whose Rss line is at `position`."""
-    start, end = line_range(_head(data, position))
-    at = data.index(b"\nReferenced:", position) + len(b"\nReferenced:")
-    referenced_kib = int(data[at : data.index(b"kB", at)])
-    return Referenced(start, end, rss_kib << 10, referenced_kib << 10)
+def parse_mapped(data: bytes) -> list[tuple[Referenced, MappingPages | None]]:
+    """Each mapping that `parse_referenced` finds, with what its pages are; None where a kernel does not say."""
+    found: list[Referenced] = []
+    pages: list[MappingPages | None] = []
+    for match in _RESIDENT.finditer(data):
+        head = _head(data, match.start())
+        found.append(_referenced(data, match, head))
+        pages.append(_pages(data, match.start(), head))
+    return newest(list(zip(found, pages, strict=True)), found)
 
 
 def _head(data: bytes, position: int) -> bytes:
@@ -109,15 +107,16 @@ def _head(data: bytes, position: int) -> bytes:
     return data[data.rfind(b"\n", 0, end) + 1 : end]
 
 
-def parse_mapped(data: bytes) -> list[tuple[Referenced, MappingPages | None]]:
-    """Each mapping that `parse_referenced` finds, with what its pages are; None where a kernel does not say."""
-    found = _resident(data)
-    pages = (_mapped_around(data, match.start()) for match in _RESIDENT.finditer(data))
-    return newest(list(zip(found, pages, strict=True)), found)
+def _referenced(data: bytes, rss: re.Match[bytes], head: bytes) -> Referenced:
+    """Of the entry with that line of Rss."""
+    at = data.index(b"\nReferenced:", rss.start()) + len(b"\nReferenced:")
+    referenced_kib = int(data[at : data.index(b"kB", at)])
+    return Referenced(*line_range(head), int(rss[1]) << 10, referenced_kib << 10)
 
 
-def _mapped_around(data: bytes, position: int) -> MappingPages | None:
-    fields = _head(data, position).split(None, 5)
+def _pages(data: bytes, position: int, head: bytes) -> MappingPages | None:
+    """Of the entry in which `position` is."""
+    fields = head.split(None, 5)
     end = data.find(b"\nSize:", position)  # of the next mapping
     end = len(data) if end < 0 else end
     amounts = _AMOUNTS.search(data, position, end)
