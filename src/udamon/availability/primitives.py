@@ -44,7 +44,7 @@ def probe(name: str, roots: Roots = Roots()) -> Usable:  # noqa: B008 (immutable
 
 
 def sees(name: str) -> str:
-    """What a primitive takes for an access; whoever shows what it saw says so when it is WRITES_ONLY."""
+    """What a primitive takes for an access. Reports of what it saw say so where that is WRITES_ONLY."""
     found = primitive(name)
     return READS_AND_WRITES if found is None else found.sees
 

@@ -1,7 +1,7 @@
 """Address spaces whose page tables are read: found once, pinned, and proved to be the process's own.
 
-An open page map keeps the address space (mm_struct) and with it the topmost table, so that it can become nobody else's;
-it reads nothing any more once no process has that memory: after an exec, or the end.
+An open page map keeps the address space (mm_struct), and with it the topmost table: its frame is not used for anything
+else meanwhile. Once no process has that memory any more (after an exec, or the end) the page map reads nothing.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class AddressSpace:
                     break
         if found and not frames:
             raise NotPermitted(
-                "page frame numbers are kept from you, so page tables cannot be told apart; run udamon as root."
+                "page frame numbers are kept from you, so that page tables prove nothing; run udamon as root."
             )
         return found
 
@@ -81,7 +81,7 @@ class AddressSpace:
             yield from range(r.start, min(r.end, r.start + each * PAGE_SIZE), PAGE_SIZE)
 
     def check(self) -> None:
-        """Raises ProcessLookupError when nobody has this memory any more."""
+        """Raises ProcessLookupError when no process has this memory any more."""
         page_map_entry(self.page_map, 0)
 
     def close(self) -> None:

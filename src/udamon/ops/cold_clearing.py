@@ -1,7 +1,7 @@
 """Clearing accessed bits by MADV_COLD: in pieces, the target's mapping lock held for reading, the TLB flushed.
 
-It clears only pages that nobody else maps. Whether it did is looked for afterwards: a process with anonymous pages that
-were left as they are, because a fork shares them, is refused from then on.
+It clears only pages that no other process maps. Whether it did is looked for afterwards: a process with anonymous
+pages that were left as they are, because a fork shares them, is refused from then on.
 """
 
 from __future__ import annotations

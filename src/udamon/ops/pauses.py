@@ -88,7 +88,7 @@ class Pauses:
         looks.over = self._took_too_long(looks, held.longest_ns)
 
     def looked(self, target: Target, held: Held, resident: int, touched_pages: int) -> None:
-        """It was looked at; so many bytes are resident, and so many small pages were touched."""
+        """It was looked at: `resident` bytes are in memory, and `touched_pages` small pages were touched."""
         self.longest_ns = max(self.longest_ns, held.longest_ns)
         self.touched_pages += touched_pages
         looks = self._looks_at(target)

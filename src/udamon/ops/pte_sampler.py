@@ -1,10 +1,11 @@
 """Primitive pte as a sampler: single pages by the accessed bits in page tables, for memory where a census is too dear.
 
 It answers as `idle` does, and as the census of ops/pte.py about what it leaves out. Pages are cleared by MADV_COLD and
-looked at in page tables, many in one call each (native/pte.c); accesses of each process are told apart. What is cleared
-is flushed from TLBs, and deactivated: reclaimed earlier, should it not be touched again. Huge pages are cleared as a
-whole. Pages that other processes map as well, and those of a large page that is mapped in small ones, are marked idle
-where the kernel tracks that (all who map them lose their bits, and no TLB is flushed), else they are "no page".
+looked at in page tables, many in one call each (native/pte.c); accesses by other processes do not count. What is
+cleared is flushed from TLBs, and deactivated: it is reclaimed earlier, unless it is touched again. Huge pages are
+cleared as a whole. Pages that other processes map as well, and those of a large page that is mapped in small ones, are
+marked idle where the kernel tracks that (all who map them lose their bits, and no TLB is flushed). Elsewhere they are
+"no page".
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from udamon.ops.page_sampler import PageSampler
 from udamon.targets.processes import process_of
 
 _MAPPINGS_NS = 1_000_000_000
-_MAPPINGS_SHARE = 100  # of the time, at most one part in so many goes into reading mappings
+_MAPPINGS_SHARE = 100  # reading mappings takes at most one part in 100 of the time
 _ADVICE_NS = 10_000  # what one range of a call takes at most: four times what was measured
 
 

@@ -4,9 +4,9 @@ A processor sets the accessed bit of a page when it walks the page table. While 
 does not walk, so after the bit was cleared behind its back an access is seen only when the entry was flushed or
 displaced in the meantime. Ways to have it so:
 
-- flush: clear_refs 4 flushes all processors and costs a tenth of clear_refs 1, but only where the kernel keeps no
-  soft-dirty bits does it do nothing else. It is also left out for processes that run virtual machines, where it would
-  tear down the guest's page tables.
+- flush: clear_refs 4 flushes all processors and costs a tenth of clear_refs 1. It is used only where the kernel keeps
+  no soft-dirty bits: elsewhere it also clears these, and each page costs a fault at its next write. It is not used for
+  processes that run virtual machines, because it would tear down the guest's page tables.
 - visit: a thread of udamon runs for a moment on every processor that the target may run on and reads more pages than a
   TLB has entries (native/visits.c). It takes no privilege. It does not reach processors that the own cpuset leaves out.
 

@@ -29,7 +29,7 @@ class BirthCounts(NamedTuple):
     """What a source of processes knows of those that came and went between two looks.
 
     `unseen`: how many did. `exact`: no other one did. `faults`: page faults of all that ever ran in the group, None
-    where nobody counts them.
+    where the kernel does not count them.
     """
 
     unseen: int = 0
@@ -95,7 +95,7 @@ class Coverage:
         if missed or self._pending:
             faults = sure + unsure
             self._bytes += faults * PAGE_SIZE
-            # Whose faults come now may have had them since the first look.
+            # The missed processes may have been given large pages at any time since the first look.
             most = self._bytes // PAGE_SIZE * (HUGE_PAGE_SIZE - PAGE_SIZE)
             self._larger = min(large() - self._large, most)
             self._sized |= faults > 0
@@ -119,8 +119,8 @@ class Coverage:
         }
 
     def _by_children(self, living: Collection[Stat], ended: Collection[tuple[Stat, bool]]) -> tuple[int, int]:
-        """Faults that parents took over from children nobody saw: surely so, and where a seen one was among them,
-        whose last faults are not known."""
+        """Faults that parents took over from missed children: for sure, and maybe. They are unsure where a parent has
+        also collected a child that was seen, for the last faults of that one are not known."""
         first = not self._child_faults
         for stat, was_seen in ended:
             if was_seen:
@@ -131,8 +131,8 @@ class Coverage:
         collecting = {stat.ppid for stat, was_seen in ended if was_seen}
         for stat in living:
             self._child_faults[stat.id] = stat.child_faults
-            # The children of who was born here since the last look have all come since; who came from elsewhere may
-            # have had others before.
+            # A process that was born here since the last look had no children before it. One that came from elsewhere
+            # may have had some.
             born = not first and stat.ppid in parents
             grown = stat.child_faults - before.get(stat.id, 0 if born else stat.child_faults)
             taken = min(self._known[stat.pid], grown)

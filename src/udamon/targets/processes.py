@@ -32,7 +32,7 @@ class ProcessSource(Protocol):
 
     def forked(self) -> list[ProcessId]:
         """Those that began since the last call of this or of `processes`, are wanted and may still live, where the
-        kernel's events tell of them. Costs next to nothing while nobody forks."""
+        kernel's events tell of them. Costs next to nothing while there are no forks."""
 
     def expecting(self) -> bool:
         """True while processes may still come although there are none now."""
@@ -96,13 +96,13 @@ class NamedProcesses:
         return list(self._wanted)
 
     def forked(self) -> list[ProcessId]:
-        return []  # nobody else is wanted
+        return []  # no other process is wanted
 
     def expecting(self) -> bool:
         return False
 
     def births(self) -> BirthCounts:
-        """Nobody else is wanted."""
+        """No other process is wanted."""
         return BirthCounts()
 
     def close(self) -> None:
@@ -170,7 +170,9 @@ class CgroupProcesses:
             _watchable(pid, self._root, self._exclude) for pid in cgroup_pids(self._directory, self._root)
         )
         found = [stat.id for stat in stats if stat is not None]
-        self._forks.look(self._members, self._exclude)  # who was born here and left is no member any more
+        self._forks.look(
+            self._members, self._exclude
+        )  # counts the ended ones; the others are in the list, or have left
         self._members = {process.pid for process in found}
         return found
 

@@ -81,7 +81,7 @@ def reclaim(directory: Path, size: int, *, anonymous: bool = True) -> bool:
 
 
 def page_faults(directory: Path) -> int | None:
-    """Page faults, minor and major, of all that ever ran in the cgroup and below it; None where nobody counts."""
+    """Page faults, minor and major, of all that ever ran in the cgroup and below it; None where not counted."""
     try:
         data = read_bytes(directory / "memory.stat")
     except OSError:
