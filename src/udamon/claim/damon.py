@@ -92,7 +92,7 @@ class DamonClaim:
         return note.kdamond
 
     def command(self, keyword: str, settings: Iterable[Setting] = ()) -> None:
-        """Write settings, then give a command to the running kdamond. Raises OSError."""
+        """Write settings, then give a command to the running kdamond. Raises OSError, CannotError."""
         settings = list(settings)
         self.note.allow(settings)
         self.tree.apply(settings)
@@ -100,7 +100,7 @@ class DamonClaim:
         self.tree.command(keyword)
 
     def use_instance(self, name: str) -> None:
-        """Announce that a tracing instance of this name is about to be made."""
+        """Announce that a tracing instance of this name is about to be made. Raises CannotError."""
         self.note.instance = name
         self.note.save()
 

@@ -12,7 +12,16 @@ from udamon.linux import open_files
 from udamon.linux.failure import owner, process_errors
 from udamon.linux.large_pages import large_pages_given
 from udamon.linux.maps import current, line_range, parse_line, read_raw_lines
-from udamon.linux.procfs import ProcessId, Stat, is_running, read_cmdline, read_exe, read_stat, resident_bytes
+from udamon.linux.procfs import (
+    ProcessId,
+    Stat,
+    is_running,
+    read_cmdline,
+    read_exe,
+    read_stat,
+    resident_bytes,
+    stat_of,
+)
 from udamon.linux.roots import Roots
 from udamon.lock import Lock, take_lock
 from udamon.model import Emit, Range
@@ -103,7 +112,7 @@ class TargetTracker:
         living = []
         for entry in entries.values():
             with suppress(OSError):
-                living.append(read_stat(entry.process.pid, self._roots.proc))
+                living.append(stat_of(entry.process, self._roots.proc))
         with suppress(CannotError, OSError):  # who came since the last update was not watched, and who went
             known = {entry.process for entry in entries.values()}
             unseen += [process for process in self.source.processes() if process not in known]
@@ -223,10 +232,7 @@ class TargetTracker:
         return stat.start_code, stat.start_stack, read_exe(process.pid, self._roots.proc)
 
     def _notice_exec(self, target: Target, entry: _Entry, emit: Emit) -> None:
-        stat = read_stat(entry.process.pid, self._roots.proc)
-        if stat.start_time != entry.process.start_time:
-            raise ProcessLookupError  # it has ended since its mappings were read
-        entry.stat = stat
+        entry.stat = stat = stat_of(entry.process, self._roots.proc)
         if stat.main_ended:
             return  # its program shows no more; an exec by another thread would make that the main one
         image = self._image(entry.process, stat)
