@@ -25,7 +25,7 @@ from udamon.linux.failure import process_errors
 from udamon.linux.features import SystemCall, process_madvise
 from udamon.linux.frame_files import IDLE_BITMAP
 from udamon.linux.large_pages import smallest_large_page
-from udamon.linux.maps import parse_line, read_lines
+from udamon.linux.maps import anonymous, read_lines
 from udamon.linux.open_files import open_file
 from udamon.linux.process_madvise import open_process
 from udamon.linux.roots import Roots
@@ -104,15 +104,15 @@ class PteSampler(PageSampler):
             self._close_target(index)
         opened = [self._opened(target) for target in targets]
         self._read_mappings(targets)
-        anonymous = [(at, r) for at, t in enumerate(targets) for r in self._anonymous.get(t.index, ())]
+        ranges = [(at, r) for at, t in enumerate(targets) for r in self._anonymous.get(t.index, ())]
         memory, shape = self.opened.tables.memory, self.opened.tables.shape
         found = pte_sample(
             pagemaps=array("i", [GONE if one is None else one.space.page_map for one in opened]),
             pidfds=array("i", [GONE if one is None else one.pidfd for one in opened]),
             roots=array("Q", [0 if one is None else one.space.root for one in opened]),
-            anonymous_target=array("I", [at for at, _ in anonymous]),
-            anonymous_start=array("Q", [r.start for _, r in anonymous]),
-            anonymous_end=array("Q", [r.end for _, r in anonymous]),
+            anonymous_target=array("I", [at for at, _ in ranges]),
+            anonymous_start=array("Q", [r.start for _, r in ranges]),
+            anonymous_end=array("Q", [r.end for _, r in ranges]),
             large_order=self._large_order, most_advised=self._most, flags_fd=self._flags, bitmap_fd=self._bitmap,
             fd=memory.fd, words_fd=memory.words_fd, bpf=memory.name == "bpf", window=memory.window,
             segments=memory.segments, machine=shape.machine, levels=shape.levels, mask=shape.mask, **stretch,
@@ -161,10 +161,7 @@ class PteSampler(PageSampler):
             if target.index in self._open:
                 process = process_of(target)
                 with suppress(OSError):  # it ended
-                    mappings = [parse_line(line) for line in read_lines(process, self._proc)]
-                    self._anonymous[target.index] = [
-                        m.range for m in mappings if m.inode == 0 and not m.name.startswith("[v")
-                    ]
+                    self._anonymous[target.index] = anonymous(read_lines(process, self._proc))
         self._large_order = (smallest_large_page(self._sys) // PAGE_SIZE).bit_length() - 1
         took = self._now_ns() - begin
         self._stale_ns = begin + max(_MAPPINGS_NS, _MAPPINGS_SHARE * took)

@@ -6,6 +6,7 @@ import errno
 import os
 import struct
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn
 
@@ -250,6 +251,33 @@ def test_shared_pages_are_cleared_by_refs(
         assert (machine.proc / "9/clear_refs").read_text() == "1"
     assert len(advice.vectors) == 1
     assert exposed == [target, target]
+
+
+def test_memory_that_is_unmapped_meanwhile_is_no_refusal(
+    machine: Machine, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call ends before the vector with a hole, then fails by it; those behind it are advised, too."""
+    maps = MAPS + "".join(f"{at:x}000-{at:x}800 rw-p 00000000 00:00 0 \n" for at in range(0x500, 0x505))
+    machine.fake.process(9, start_time=100, maps=maps, smaps="")
+    machine.entries[0x200:0x400] = [PRESENT | EXCLUSIVE | 0x200 + i for i in range(0x200)]
+    machine.write_page_map()
+    worked_off: list[Range] = []
+
+    def advise(fd: int, vectors: Sequence[Range], advice: int) -> int:
+        done = list(takewhile(lambda v: v.start != 0x502000, vectors))
+        if not done:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        worked_off.extend(done)
+        return sum(v.size for v in done)
+
+    Advice(monkeypatch)
+    monkeypatch.setattr(cold_clearing, "advise", advise)
+    census = machine.census(clear="cold")
+    census.prepare(target)
+    assert (machine.proc / "9/clear_refs").read_text() == "3"
+    assert census._cold.refused == set()
+    starts = [0x1000, 0x200000, 0x500000, 0x501000, 0x503000, 0x504000]
+    assert [one.start for one in worked_off] == starts
 
 
 @pytest.mark.parametrize("number", [1, 22])
