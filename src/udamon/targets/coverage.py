@@ -51,7 +51,7 @@ class Coverage:
         self._unwatched: dict[ProcessId, int] = {}  # living, with their resident bytes
         self._ended: list[tuple[Stat, bool]] = []  # since the last look, and whether they were seen
         self._gone = 0  # since the last look
-        self._child_faults: dict[ProcessId, int] = {}
+        self._child_faults: dict[ProcessId, int] | None = None  # None: before the first look
         self._known: Counter[int] = (
             Counter()
         )  # by parent's pid: faults of seen processes that it will collect
@@ -121,20 +121,21 @@ class Coverage:
     def _by_children(self, living: Collection[Stat], ended: Collection[tuple[Stat, bool]]) -> tuple[int, int]:
         """Faults that parents took over from missed children: for sure, and maybe. They are unsure where a parent has
         also collected a child that was seen, for the last faults of that one are not known."""
-        first = not self._child_faults
         for stat, was_seen in ended:
             if was_seen:
                 self._known[stat.ppid] += stat.faults + stat.child_faults
-        before, self._child_faults = self._child_faults, {}
+        before, now = self._child_faults, dict[ProcessId, int]()
+        self._child_faults = now
         parents = {stat.pid for stat in living}
         sure = unsure = 0
         collecting = {stat.ppid for stat, was_seen in ended if was_seen}
         for stat in living:
-            self._child_faults[stat.id] = stat.child_faults
+            now[stat.id] = stat.child_faults
             # A process that was born here since the last look had no children before it. One that came from elsewhere
             # may have had some.
-            born = not first and stat.ppid in parents
-            grown = stat.child_faults - before.get(stat.id, 0 if born else stat.child_faults)
+            born = before is not None and stat.ppid in parents
+            known = (before or {}).get(stat.id, 0 if born else stat.child_faults)
+            grown = stat.child_faults - known
             taken = min(self._known[stat.pid], grown)
             self._known[stat.pid] -= taken
             if taken or stat.pid in collecting:

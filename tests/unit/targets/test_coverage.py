@@ -36,6 +36,14 @@ def test_children_that_nobody_saw_are_known_by_events_and_their_faults() -> None
     assert numbers(coverage, 1) == (1, 3, 3 * 2048 * PAGE_SIZE)
 
 
+def test_a_group_that_was_empty_has_been_looked_at() -> None:
+    """All that a process with a parent in it had waited for was missed; what one from elsewhere had before is not."""
+    coverage = Coverage()
+    coverage.look([], POLLED)
+    coverage.look([stat(5, children=700), stat(6, children=2048, ppid=5)], POLLED)
+    assert numbers(coverage) == (0, 1, 2048 * PAGE_SIZE)
+
+
 def test_without_events_faults_from_nowhere_are_at_least_one_process() -> None:
     coverage = Coverage()
     coverage.look([stat(5)], POLLED)
