@@ -110,10 +110,14 @@ def stat_of(process: ProcessId, root: Path = PROC) -> Stat:
 def resident_bytes(pid: int | Literal["self"], root: Path = PROC) -> int:
     """What a process has in memory, shared pages included; 0 where it is gone."""
     try:
-        directory = f"{root}/{pid}" if pid == "self" else _shown_at(read_stat(pid, root), root)
-        return int(read_bytes(f"{directory}/statm").split()[1]) * PAGE_SIZE
+        size = _resident_in(f"{root}/{pid}")
+        return size if size or pid == "self" else _resident_in(_shown_at(read_stat(pid, root), root))
     except (OSError, IndexError, ValueError):
         return 0
+
+
+def _resident_in(directory: str) -> int:
+    return int(read_bytes(f"{directory}/statm").split()[1]) * PAGE_SIZE
 
 
 def thread_ids(pid: int, root: Path = PROC) -> list[int]:

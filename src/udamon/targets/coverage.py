@@ -58,9 +58,10 @@ class Coverage:
         self._group: tuple[int, Mapping[ProcessId, int]] | None = None
         self._pending = False  # missed ones whose faults have not come yet
 
-    def unwatched(self, process: ProcessId, resident: int) -> None:
-        """A wanted process that cannot be watched, now or at all; `resident` is its size in bytes."""
-        self._unwatched.setdefault(process, resident)
+    def unwatched(self, process: ProcessId, resident: Callable[[], int]) -> None:
+        """A wanted process that cannot be watched, now or at all; `resident` tells its bytes, the first time."""
+        if process not in self._unwatched:
+            self._unwatched[process] = resident()
 
     def watched(self, process: ProcessId) -> None:
         """It can be, now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from udamon.core.target import Target
 from udamon.errors import CannotError, NotPermitted, OutOfFiles, TargetGone
@@ -154,7 +155,7 @@ class TargetTracker:
     def _try_add(self, process: ProcessId, targets: list[Target], emit: Emit) -> CannotError | None:
         strict = process.pid in self.source.named and not self._started
         if self._full():
-            self._coverage.unwatched(process, resident_bytes(process.pid, self._roots.proc))
+            self._coverage.unwatched(process, partial(resident_bytes, process.pid, self._roots.proc))
             return None
         try:
             self._add(process, targets, emit)
@@ -182,7 +183,7 @@ class TargetTracker:
     def _note(self, process: ProcessId, refusal: CannotError, emit: Emit) -> CannotError:
         if process not in self._noted:
             self._noted.add(process)
-            self._coverage.unwatched(process, resident_bytes(process.pid, self._roots.proc))
+            self._coverage.unwatched(process, partial(resident_bytes, process.pid, self._roots.proc))
             emit("note", {"text": f"not watched: {refusal}"})
         return refusal
 

@@ -104,9 +104,10 @@ def test_a_large_page_is_one_fault() -> None:
 def test_those_that_cannot_be_watched_are_missed_while_they_cannot() -> None:
     coverage = Coverage()
     one, other = ProcessId(7, 1), ProcessId(8, 1)
+    once = iter([4096, 8192]).__next__
     for _ in range(2):
-        coverage.unwatched(one, 4096)
-        coverage.unwatched(other, 8192)
+        coverage.unwatched(one, once)
+        coverage.unwatched(other, once)
     assert numbers(coverage) == (0, 2, 12288)
     coverage.watched(other)
     assert numbers(coverage) == (0, 1, 4096)
