@@ -27,25 +27,35 @@ _ADVICE = {"willneed": WILLNEED, "cold": COLD, "pageout": PAGEOUT, "collapse": C
 
 
 def page_monitor(root: Path = PROC) -> bool:
-    """CONFIG_PROC_PAGE_MONITOR: clear_refs is there and smaps tells what was referenced."""
+    """CONFIG_PROC_PAGE_MONITOR: clear_refs is there and smaps tells what was referenced. Raises OutOfFiles."""
     if not (root / "self" / "clear_refs").exists():
         return False
     try:
-        with open(root / "self" / "smaps", "rb", buffering=0) as file:
-            return b"\nReferenced:" in file.read(1 << 14)
+        fd = open_file(root / "self" / "smaps", os.O_RDONLY)
     except OSError:
         return False
+    try:
+        return b"\nReferenced:" in os.read(fd, 1 << 14)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
 
 
 def own_page_map_entries() -> list[int]:
-    """The page-map entries of this process's stack; empty where the page map cannot be read."""
+    """The page-map entries of this process's stack; empty where the page map cannot be read. Raises OutOfFiles."""
     try:
         lines = read_bytes("/proc/self/maps").splitlines()
         stack = next(line_range(line) for line in lines if line.endswith(b"[stack]"))
-        with open("/proc/self/pagemap", "rb", buffering=0) as file:
-            data = os.pread(file.fileno(), stack.size // PAGE_SIZE * 8, stack.start // PAGE_SIZE * 8)
+        fd = open_file("/proc/self/pagemap", os.O_RDONLY)
     except (OSError, StopIteration):
         return []
+    try:
+        data = os.pread(fd, stack.size // PAGE_SIZE * 8, stack.start // PAGE_SIZE * 8)
+    except OSError:
+        return []
+    finally:
+        os.close(fd)
     return list(memoryview(data).cast("Q"))
 
 

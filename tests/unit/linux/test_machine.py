@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.unit.linux.test_fake import FakeProc
-from udamon.errors import CannotError, NotPermitted, NotSupported
+from udamon.errors import CannotError, NotPermitted, NotSupported, OutOfFiles
 from udamon.linux import features, iomem
 from udamon.linux.cgroup import groups as cgroup
 from udamon.linux.procfs import read_bytes
@@ -246,6 +247,23 @@ def test_feature_files(fake: FakeProc, tmp_path: Path) -> None:
     (fake.root / "swaps").write_text("Filename\n/dev/zram0 partition 1 0 5\n")
     assert features.has_swap(fake.root)
     assert not features.page_monitor(fake.root)
+
+
+@pytest.mark.parametrize("probe", [features.page_monitor, features.own_page_map_entries])
+def test_want_of_descriptors_says_nothing_of_a_kernel(
+    probe: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+
+    def full(path: str | Path, *arguments: int, **_: int) -> int:
+        if os.path.basename(path) == "maps":
+            return opened(path, *arguments)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "open", full)
+    monkeypatch.setattr("builtins.open", full)
+    with pytest.raises(OutOfFiles):
+        probe()
 
 
 def test_probes_answer_on_the_real_machine() -> None:
