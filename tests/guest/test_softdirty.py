@@ -173,18 +173,18 @@ def test_new_and_grown_mappings_read_written_and_are_called_unsure(
     census.prepare(target)
     program.read("heap", 0, N)
     assert sum(touched for _, _, _, touched in within(census.look(target), heap)) == 0
-    assert census.maybe_same_space[0] == 0
+    assert census.unsure[0] == 0
     program.tell("grow", "heap", 16 * PAGE)
     new = program.map("new", 64 * PAGE)
     program.read("new", 0, 64)
     found = census.look(target)
     assert sum(touched for _, _, _, touched in within(found, heap)) == N
     assert sum(touched for _, _, _, touched in within(found, new)) == 64
-    assert (N + 64) * PAGE <= census.maybe_same_space[0] <= (N + 64) * PAGE + 4 * MIB
+    assert (N + 64) * PAGE <= census.unsure[0] <= (N + 64) * PAGE + 4 * MIB
     census.prepare(target)
     program.read("heap", 0, N)
     assert sum(touched for _, _, _, touched in within(census.look(target), heap)) == 0
-    assert census.maybe_same_space[0] == 0
+    assert census.unsure[0] == 0
 
 
 def test_many_scattered_writes_become_few_ranges(program: Pages) -> None:

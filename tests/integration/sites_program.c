@@ -72,9 +72,23 @@ SITE static void moves(void)
     if (mremap(stays, MIB, (size_t)1 << 60, 0) != MAP_FAILED)
         _exit(4);
     live(stays, MIB);
+    char *kept = mmap(NULL, 3 * MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (mmap(kept + MIB, MIB, PROT_READ, MAP_PRIVATE | MAP_FIXED, -1, 0) != MAP_FAILED) /* of no file */
+        _exit(4);
+    live(kept, 3 * MIB);
 }
 
 static int churns = 300;
+/* Fills the ring, which nobody reads, and then takes the second half of a mapping of 64 KiB away. */
+SITE static void cut(void)
+{
+    char *mapping = mmap(NULL, 1 << 16, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (int i = 0; i < 20000; i++)
+        if (malloc(1000) == NULL)
+            _exit(4);
+    munmap(mapping + (1 << 15), 1 << 15);
+}
+
 static void *churn(void *number)
 {
     void *kept[64] = {0};
@@ -284,6 +298,8 @@ int main(int argc, char **argv)
         kinds();
     else if (strcmp(mode, "moves") == 0)
         moves();
+    else if (strcmp(mode, "cut") == 0)
+        cut();
     else if (strcmp(mode, "ways") == 0)
         ways();
     else if (strcmp(mode, "reload") == 0)

@@ -225,23 +225,45 @@ def test_static_programs_are_named(tmp_path: Path) -> None:
     assert "statically" in Seen([built(tmp_path, SOURCE, "-static"), "sleep"]).unseen.popitem()[1]
 
 
-def test_what_finds_no_room_is_counted(program: Path) -> None:
-    """More than a ring has room for, and nobody reads it until the program has ended."""
+def unread(mean: int, *command: str | Path) -> Image:
+    """What a program told whose ring nobody reads until it has ended."""
     images = Images()
 
     def publish(event: Event) -> None:
         if event.name == "allocations":
             images.add(event.data)
 
-    with Collector(4096) as collector:
-        subprocess.run(
-            [program, "threads", "8000"], env=os.environ | collector.environment(), stdout=subprocess.DEVNULL
-        )
+    with Collector(mean) as collector:
+        subprocess.run(command, env=os.environ | collector.environment(), stdout=subprocess.DEVNULL)
         collector.finish(publish)
     (image,) = images.images.values()
-    allocated, size, _ = image.lost
+    return image
+
+
+def test_what_finds_no_room_is_counted(program: Path) -> None:
+    """More than a ring has room for."""
+    allocated, size, _ = unread(4096, program, "threads", "8000").lost
     assert allocated > 0
     assert size == allocated * 65536
+
+
+def test_what_is_left_of_a_mapping_and_finds_no_room_is_counted(program: Path) -> None:
+    image = unread(32, program, "cut")
+    allocated, size, freed = image.lost
+    assert (size, freed) == ((allocated - 1) * 1000 + (1 << 15), 0)
+    assert all(one.size == 1000 for one in image.live.values()), "the mapping is known to be cut"
+
+
+def test_a_path_that_is_cut_off_is_no_path(program: Path, tmp_path: Path) -> None:
+    """Of a program in directories with long names: its build id tells."""
+    place = tmp_path.joinpath(*("d" * 200 for _ in range(3)))
+    place.mkdir(parents=True)
+    long = place / "program"
+    long.write_bytes(program.read_bytes())
+    long.chmod(0o755)
+    paths = [path for path, _ in Seen([long, "kinds"]).modules.values()]
+    assert not [path for path in paths if path.startswith(f"{tmp_path}/d")]
+    assert paths
 
 
 def test_an_environment_that_was_cleaned_is_named(program: Path) -> None:

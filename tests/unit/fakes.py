@@ -139,6 +139,8 @@ class FakeCensus:
         self.advice: dict[int, list[tuple[int, int, str]]] = {}
         self.pauses = FakePauses()
         self.exposed: list[list[int]] = []
+        self.left_out: list[str] = []
+        """Sentences on memory that looks left out."""
 
     def begin(self, targets: Sequence[Target]) -> None:
         """A test has said already what is shared."""
@@ -151,6 +153,10 @@ class FakeCensus:
 
     def advised(self, target: Target) -> Sequence[tuple[int, int, str]] | None:
         return self.advice.get(target.index)
+
+    def news(self) -> list[str]:
+        told, self.left_out = self.left_out, []
+        return told
 
     def close(self) -> None:
         """Nothing was opened."""

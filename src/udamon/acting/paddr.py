@@ -25,12 +25,13 @@ from udamon.acting.exclusions import LEAVE_ALL, Exclusions
 from udamon.acting.left_alone import UniquePages
 from udamon.acting.pages import NOT_MEANT, PageTest
 from udamon.acting.refaults import Refaults
-from udamon.acting.reverse_map import FRAME, ReverseMap, mapped_frames
+from udamon.acting.reverse_map import ReverseMap, mapped_frames
 from udamon.acting.vaddr import VaddrActor
 from udamon.core.scheme import Action, ActionRequest, Filter, FilterType
 from udamon.core.target import Target
 from udamon.errors import NotPermitted
 from udamon.linux import features
+from udamon.linux.pagemap import ENTRY_FRAME
 from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
@@ -146,7 +147,7 @@ class _WithinFrames:
     def judge(self, start: int, entries: bytes) -> bytes:
         first, last = self._frames
         words = array("q", entries)
-        meant = array("q", [entry if first <= entry & FRAME < last else 0 for entry in words])
+        meant = array("q", [entry if first <= entry & ENTRY_FRAME < last else 0 for entry in words])
         states = bytearray(self._test.judge(start, meant.tobytes()))
         for at, entry in enumerate(words):
             if entry < 0 and not meant[at]:  # present

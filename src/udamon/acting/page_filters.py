@@ -26,11 +26,11 @@ from udamon.errors import CannotError
 from udamon.linux import features
 from udamon.linux.cgroup.memory import memory_cgroup
 from udamon.linux.frame_files import ACTIVE, FrameWords, IdleBits, folio_sizes
+from udamon.linux.pagemap import ENTRY_FRAME
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE
 
 _PRESENT_SHIFT, _FILE_SHIFT = 63, 61
-_FRAME = (1 << 55) - 1
 _BY_TOP_BYTE = {FilterType.ANON, FilterType.UNMAPPED}
 _FILES = {
     FilterType.ACTIVE: ("kpageflags", "CONFIG_PROC_PAGE_MONITOR=y"),
@@ -136,7 +136,7 @@ class FrameTest:
         """See PageTest. Raises PermissionError where the page map does not tell frames."""
         states = bytearray(self._present.judge(start, entries))
         undecided = {at: entry for at, entry in enumerate(array("Q", entries)) if entry >> _PRESENT_SHIFT}
-        if any(not entry & _FRAME for entry in undecided.values()):
+        if any(not entry & ENTRY_FRAME for entry in undecided.values()):
             raise PermissionError(errno.EPERM, "the page map withholds frame numbers")
         for filter, matcher in self._steps:
             matching = matcher(undecided)
@@ -151,8 +151,8 @@ class FrameTest:
 
 
 def _by_frame(pages: Pages, choose: Callable[[set[int]], set[int]]) -> set[int]:
-    chosen = choose({entry & _FRAME for entry in pages.values()})
-    return {at for at, entry in pages.items() if entry & _FRAME in chosen}
+    chosen = choose({entry & ENTRY_FRAME for entry in pages.values()})
+    return {at for at, entry in pages.items() if entry & ENTRY_FRAME in chosen}
 
 
 def _allowed(filters: Sequence[Filter], default: bool, *, is_anon: bool) -> bool:

@@ -15,13 +15,12 @@ from typing import NamedTuple
 
 from udamon.acting.pages import entries_of, present
 from udamon.linux.maps import line_range, read_lines
-from udamon.linux.pagemap import open_page_map
+from udamon.linux.pagemap import ENTRY_FRAME, open_page_map
 from udamon.linux.procfs import ProcessId, list_pids, read_stat
 from udamon.linux.roots import PROC
 from udamon.model import PAGE_SIZE, Range
 from udamon.ranges import joined
 
-FRAME = (1 << 55) - 1
 LONGEST = 512
 """Pages of a run: a look need not search further back for one that reaches into its range."""
 
@@ -119,7 +118,7 @@ def _runs(entries: array[int]) -> list[int]:
     wanted = -1  # the frame that goes on with the run
     for offset, entry in enumerate(entries):  # the hot loop: some 50 ns a page
         if entry < 0:  # bit 63: present
-            frame = entry & FRAME
+            frame = entry & ENTRY_FRAME
             if frame == wanted and count < LONGEST:
                 count += 1
             else:

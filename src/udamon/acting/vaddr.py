@@ -34,7 +34,7 @@ from udamon.acting.pages import (  # fmt: skip
 )
 from udamon.acting.reasons import missing_for_processes
 from udamon.acting.refaults import Refaults
-from udamon.acting.view import MappingPiece, View, Views, process_of
+from udamon.acting.view import MappingPiece, View, Views
 from udamon.core.scheme import Action, ActionRequest
 from udamon.core.scheme_fields import MIGRATIONS
 from udamon.core.target import Target
@@ -44,6 +44,7 @@ from udamon.linux.procfs import is_alive, is_running
 from udamon.linux.roots import Roots
 from udamon.model import HUGE_PAGE_SIZE, PAGE_SIZE, Range
 from udamon.ranges import joined, minus, overlap, total  # fmt: skip
+from udamon.targets.processes import process_of
 
 _RECLAIMING_ACTIONS = (Action.PAGEOUT, Action.COLD, Action.LRU_DEPRIO, *MIGRATIONS)
 _ADVICE = {

@@ -20,10 +20,11 @@ from udamon.linux import open_files
 from udamon.linux.maps import read_lines
 from udamon.linux.pagemap import open_page_map
 from udamon.linux.process_madvise import open_process
-from udamon.linux.procfs import ProcessId, read_bytes
+from udamon.linux.procfs import ProcessId, memory_directory, read_bytes
 from udamon.linux.roots import PROC
 from udamon.linux.smaps import read_smaps
 from udamon.model import PAGE_SIZE
+from udamon.targets.processes import process_of
 
 FRESH_NS = 1_000_000_000
 SMAPS_SHARE = 0.01
@@ -102,7 +103,7 @@ class View:
 
     def _locked_or_hugetlb(self, lines: list[bytes]) -> dict[int, bytes]:
         """Flags of such mappings, by start: read again when the mappings or their sums have changed."""
-        sums = _SOMETHING_LOCKED.findall(read_bytes(f"{self._root}/{self.process.pid}/status"))
+        sums = _SOMETHING_LOCKED.findall(read_bytes(f"{memory_directory(self.process, self._root)}/status"))
         if not sums:
             return {}
         began = self._now_ns()
@@ -153,13 +154,6 @@ class Views:
         for view in self._open.values():
             view.close()
         self._open.clear()
-
-
-def process_of(target: Target) -> ProcessId:
-    """The process that a target is. Raises ValueError where it is none."""
-    if target.pid is None or target.start_time is None:
-        raise ValueError("this acts on processes; the target is none")
-    return ProcessId(target.pid, target.start_time)
 
 
 def _special_mappings(smaps: bytes) -> dict[int, bytes]:

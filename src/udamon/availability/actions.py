@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from udamon.acting.reasons import NEEDS_KERNEL, advice_lacks, migration_lacks
-from udamon.availability.primitives import Usable, probe
+from udamon.availability.primitives import Usable, probe, whose
 from udamon.core.scheme import Action
 from udamon.core.scheme_fields import MIGRATIONS
 from udamon.linux import features
@@ -29,7 +29,8 @@ def probe_action(
     if lacking is not None:
         why, fix = (text[0].upper() + text[1:] + "." for text in lacking)
         return Usable(False, why, fix)
-    what = f"It acts on {whose(roots)}"
+    # Seeing the pages of others takes more than the right to advise.
+    what = f"It acts on {whose(roots, features.CAP_DAC_READ_SEARCH, features.CAP_DAC_OVERRIDE)}"
     if action is Action.PAGEOUT and not features.has_swap(roots.proc):
         return Usable(
             True,
@@ -38,15 +39,6 @@ def probe_action(
             offered=True,
         )
     return Usable(True, f"{what}.", offered=True)
-
-
-def whose(roots: Roots = Roots()) -> str:  # noqa: B008 (immutable)
-    """Which processes this user may act on: seeing their pages takes more than the right to advise."""
-    others = features.has_capability(features.CAP_SYS_PTRACE, roots.proc) and (
-        features.has_capability(features.CAP_DAC_READ_SEARCH, roots.proc)
-        or features.has_capability(features.CAP_DAC_OVERRIDE, roots.proc)
-    )
-    return "any process" if others else "your own processes"
 
 
 def _by_kernel(action: Action, kernel: Usable) -> Usable:

@@ -44,7 +44,7 @@ def probe(name: str, roots: Roots = Roots()) -> Usable:  # noqa: B008 (immutable
 
 
 def sees(name: str) -> str:
-    """What a primitive takes for an access; whoever shows what it saw says so when it is WRITES_ONLY."""
+    """What a primitive takes for an access. Reports of what it saw say so where that is WRITES_ONLY."""
     found = primitive(name)
     return READS_AND_WRITES if found is None else found.sees
 
@@ -60,6 +60,14 @@ def sentence(found: Usable) -> str:
     """Why not and what to do, as the rest of one sentence."""
     parts = [part[0].lower() + part[1:].rstrip(".") for part in (found.why, found.fix) if part]
     return "; ".join(parts) + "."
+
+
+def whose(roots: Roots, *files: int) -> str:
+    """Which processes this user may inspect where that takes one of the capabilities `files`, to open their files."""
+    others = features.has_capability(features.CAP_SYS_PTRACE, roots.proc) and any(
+        features.has_capability(number, roots.proc) for number in files
+    )
+    return "any process" if others else "your own processes"
 
 
 def _idle(roots: Roots) -> Usable:
@@ -105,8 +113,8 @@ def kernel_of(roots: Roots, state: KernelDamon | None = None) -> Usable:
 
 def _refs(roots: Roots) -> Usable:
     if features.page_monitor(roots.proc):
-        whose = "any process" if features.has_capability(features.CAP_SYS_PTRACE) else "your own processes"
-        return Usable(True, f"It sees {whose}, at the grain of mappings.", offered=True)
+        seen = whose(roots, features.CAP_DAC_OVERRIDE)
+        return Usable(True, f"It sees {seen}, at the grain of mappings.", offered=True)
     if not (roots.proc / "self").exists():
         return Usable(False, f"{roots.proc} is not mounted.", f"mount -t proc proc {roots.proc}")
     return Usable(
@@ -117,7 +125,14 @@ def _refs(roots: Roots) -> Usable:
 
 
 def _softdirty(roots: Roots) -> Usable:
-    if not features.soft_dirty():
+    kept = features.soft_dirty()
+    if kept is None:
+        return Usable(
+            False,
+            "The page map of udamon itself cannot be read, so whether this kernel keeps soft-dirty bits is not known.",
+            "Have /proc/self/pagemap readable (a mounted /proc, CONFIG_PROC_PAGE_MONITOR=y).",
+        )
+    if not kept:
         return Usable(
             False,
             "This kernel does not keep soft-dirty bits.",
@@ -125,10 +140,10 @@ def _softdirty(roots: Roots) -> Usable:
             if platform.machine() == "aarch64"
             else "Boot a kernel built with CONFIG_MEM_SOFT_DIRTY=y.",
         )
-    whose = "any process" if features.has_capability(features.CAP_SYS_PTRACE) else "your own processes"
+    seen = whose(roots, features.CAP_DAC_OVERRIDE)
     return Usable(
         True,
-        f"It sees pages of {whose}, writes only, when asked for: every page written costs the target a fault.",
+        f"It sees pages of {seen}, writes only, when asked for: every page written costs the target a fault.",
         offered=True,
     )
 

@@ -87,7 +87,7 @@ def measured(via: str, *, same_cpu: bool = False, sampled: bool = False) -> Tlb 
 
 
 def sentence(found: Tlb) -> str:
-    """What it means for whoever reads results."""
+    """What it means for results."""
     if found.state != "stale":
         return f"small working sets are seen: what TLBs hold is {found.state} in each window."
     if found.missed_below is None:

@@ -9,7 +9,7 @@ one that was started then, and each setting has a value that the dead run wrote 
 What no note can rule out: another program that sets DAMON up between our last look and our first write, some
 microseconds, loses its settings (never a running DAMON: the kernel refuses the write then). And a run killed
 between making the directory and noting its identity, as short a time, leaves one kdamond set up and off that
-nobody can prove anything about; it is left alone, and the error says so.
+no note proves anything about; it is left alone, and the error says so.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class DamonClaim:
         return note.kdamond
 
     def command(self, keyword: str, settings: Iterable[Setting] = ()) -> None:
-        """Write settings, then give a command to the running kdamond. Raises OSError."""
+        """Write settings, then give a command to the running kdamond. Raises OSError, CannotError."""
         settings = list(settings)
         self.note.allow(settings)
         self.tree.apply(settings)
@@ -100,7 +100,7 @@ class DamonClaim:
         self.tree.command(keyword)
 
     def use_instance(self, name: str) -> None:
-        """Announce that a tracing instance of this name is about to be made."""
+        """Announce that a tracing instance of this name is about to be made. Raises CannotError."""
         self.note.instance = name
         self.note.save()
 
@@ -110,7 +110,7 @@ class DamonClaim:
         return self._note
 
     def owns_kdamond(self) -> bool:
-        """Whether the tree is still the one that `take` made, and nobody has replaced it."""
+        """Whether the tree is still the one that `take` made, and was not replaced."""
         return self._note is not None and self._note.node is not None and self.tree.node() == self._note.node
 
     def release(self) -> None:
@@ -145,7 +145,7 @@ def recover(roots: Roots) -> bool:
             tree.remove()
         cleaned = True
     if _same_boot(note, roots) and note.instance and (root := tracefs_root(roots)) is not None:
-        with suppress(OSError):  # somebody reads it now: it is not lost, and harms nobody
+        with suppress(OSError):  # it is being read now: it does no harm, and can be removed later
             remove_instance(root / "instances" / note.instance)
     note.remove()
     return cleaned
@@ -161,7 +161,7 @@ def free_or_left(roots: Roots, found: KernelDamon | None = None) -> KernelDamon:
     tree = DamonTree(roots)
     shown = ["nr_kdamonds is 1"]
     if (pid := tree.pid) is not None:
-        # While it runs, nobody can start another through debugfs, whose file is on for any.
+        # The file in debugfs is "on" for any kdamond that runs, and none can be started there meanwhile.
         shown += [DEBUGFS_ON, *(user for user in found.users if user.endswith(f"runs (pid {pid})"))]
     if set(found.users) <= set(shown) and _proven(note, tree, roots):
         return KernelDamon(True, (), found.ops, found.readable)

@@ -42,14 +42,7 @@ class ClaimNote:
         """A new note, saved. Raises CannotError where it cannot be."""
         pid = os.getpid()
         note = cls(roots.run / NAME, boot_id(roots), read_stat(pid, roots.proc).id)
-        try:
-            note.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            note.save()
-        except OSError as error:
-            raise CannotError(
-                f"what udamon does to in-kernel DAMON cannot be noted in {roots.run}: {error.strerror}; "
-                "without that note a killed run could not be cleaned up after."
-            ) from error
+        note.save()
         return note
 
     @classmethod
@@ -72,7 +65,17 @@ class ClaimNote:
         return note
 
     def save(self) -> None:
-        """Replace the note on the disk, which always has a whole one. Raises OSError."""
+        """Replace the note on the disk, which always has a whole one. Raises CannotError."""
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._replace()
+        except OSError as error:
+            raise CannotError(
+                f"what udamon does to in-kernel DAMON cannot be noted in {self.path.parent}: {error.strerror}; make it "
+                "a directory that root can write to, with room: without that note nothing cleans up after a killed run."
+            ) from error
+
+    def _replace(self) -> None:
         data = {
             "boot_id": self.boot_id,
             "owner": self.owner,

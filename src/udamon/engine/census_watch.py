@@ -52,7 +52,7 @@ class CensusWatch:
         return self._census.pauses.longest_ns
 
     def news(self) -> list[str]:
-        told, self._news = [*self._news, *self._census.pauses.news()], []
+        told, self._news = [*self._news, *self._census.pauses.news(), *self._census.news()], []
         return told
 
     def measure_cost(self, targets: Sequence[Target]) -> None:

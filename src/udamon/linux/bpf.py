@@ -73,7 +73,8 @@ def program(map_fd: int) -> bytes:
 
 
 def words_program(map_fd: int) -> bytes:
-    """The program that reads words, for the same array: each takes its place's place. One that fails leaves a 0."""
+    """The program that reads words, for the same array: each word replaces its address, and 0 one that cannot be
+    read."""
     body = [
         (_ADD_NUMBER, 9, 0, 0, WINDOW_WORDS_AT),
         (_LOAD, 3, 9, 0, 0),  # from where
@@ -88,8 +89,8 @@ def words_program(map_fd: int) -> bytes:
 def _over_places(
     map_fd: int, most: int, begin: Sequence[bytes], each: Sequence[tuple[int, int, int, int, int]]
 ) -> bytes:
-    """A loop over at most so many indexes: r6 is the window, r7 the index, r9 the index times 8 from the window on.
-    Where r3 is 0 it ends."""
+    """A loop over at most `most` indexes: r6 is the window, r7 the index, and r9 the window plus 8 times the index. It
+    ends where `each` has read a 0 into r3."""
     value = 2  # BPF_PSEUDO_MAP_VALUE: the address of what the array of that descriptor holds
     body = [
         (_JUMP_AT_LEAST, 7, 0, 0, most),

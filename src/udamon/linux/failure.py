@@ -115,8 +115,9 @@ def _by_errno(error: OSError, stat: Stat, root: Path) -> CannotError:
     who = f"process {stat.pid} ({stat.comm})"
     if error.errno in {errno.EACCES, errno.EPERM}:
         return _refused(stat.pid, who, root)
-    if error.errno == errno.ENOENT and error.filename:
-        name = os.path.basename(str(error.filename))
+    name = os.path.basename(str(error.filename or ""))
+    # Where udamon itself has the file, the process or a thread of it ended before the file was opened.
+    if error.errno == errno.ENOENT and name and not os.path.exists(f"{root}/self/{name}"):
         return NotSupported(
             f"this kernel has no {root}/PID/{name}; boot one that is built with CONFIG_PROC_PAGE_MONITOR=y."
         )

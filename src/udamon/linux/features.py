@@ -3,78 +3,78 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import mmap
 import os
 import re
-import struct
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 
+from udamon.linux.frame_files import IDLE_BITMAP
 from udamon.linux.maps import line_range
+from udamon.linux.open_files import open_file
+from udamon.linux.pagemap import ENTRY_FRAME, ENTRY_PRESENT, ENTRY_SOFT_DIRTY
+from udamon.linux.process_madvise import COLD, COLLAPSE, PAGEOUT, PROCESS_MADVISE, WILLNEED
 from udamon.linux.procfs import read_bytes, read_status
 from udamon.linux.roots import PROC, SYS
+from udamon.linux.syscall import system_call
 from udamon.model import PAGE_SIZE
 
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_SYS_PTRACE, CAP_SYS_ADMIN, CAP_SYS_NICE = 1, 2, 19, 21, 23
 CAP_SYS_RAWIO, CAP_PERFMON, CAP_BPF = 17, 38, 39
 CAP_CHOWN, CAP_FOWNER, CAP_KILL, CAP_NET_ADMIN = 0, 3, 5, 12
-MADV = {"willneed": 3, "cold": 20, "pageout": 21, "collapse": 25}
-_NR_PROCESS_MADVISE = 440
-_PAGEMAP_SCAN = 0xC060_6610  # _IOWR('f', 16, 96 bytes)
-_SOFT_DIRTY_BIT = 1 << 55
-_FRAME_MASK = (1 << 55) - 1
+_ADVICE = {"willneed": WILLNEED, "cold": COLD, "pageout": PAGEOUT, "collapse": COLLAPSE}
 
 
 def page_monitor(root: Path = PROC) -> bool:
-    """CONFIG_PROC_PAGE_MONITOR: clear_refs is there and smaps tells what was referenced."""
+    """CONFIG_PROC_PAGE_MONITOR: clear_refs is there and smaps tells what was referenced. Raises OutOfFiles."""
     if not (root / "self" / "clear_refs").exists():
         return False
     try:
-        with open(root / "self" / "smaps", "rb", buffering=0) as file:
-            return b"\nReferenced:" in file.read(1 << 14)
+        fd = open_file(root / "self" / "smaps", os.O_RDONLY)
     except OSError:
         return False
+    try:
+        return b"\nReferenced:" in os.read(fd, 1 << 14)
+    except OSError:
+        return False
+    finally:
+        os.close(fd)
 
 
 def own_page_map_entries() -> list[int]:
-    """The page-map entries of this process's stack; empty where the page map cannot be read."""
+    """The page-map entries of this process's stack; empty where the page map cannot be read. Raises OutOfFiles."""
     try:
         lines = read_bytes("/proc/self/maps").splitlines()
         stack = next(line_range(line) for line in lines if line.endswith(b"[stack]"))
-        with open("/proc/self/pagemap", "rb", buffering=0) as file:
-            data = os.pread(file.fileno(), stack.size // PAGE_SIZE * 8, stack.start // PAGE_SIZE * 8)
+        fd = open_file("/proc/self/pagemap", os.O_RDONLY)
     except (OSError, StopIteration):
         return []
+    try:
+        data = os.pread(fd, stack.size // PAGE_SIZE * 8, stack.start // PAGE_SIZE * 8)
+    except OSError:
+        return []
+    finally:
+        os.close(fd)
     return list(memoryview(data).cast("Q"))
 
 
-def soft_dirty() -> bool:
-    """The kernel keeps soft-dirty bits: a stack, written to all the time, has some then."""
-    return any(entry & _SOFT_DIRTY_BIT for entry in own_page_map_entries())
+def soft_dirty() -> bool | None:
+    """The kernel keeps soft-dirty bits: a stack, written to all the time, has some then. None where the own page map
+    cannot be read, so that it is not known."""
+    entries = own_page_map_entries()
+    return any(entry & ENTRY_SOFT_DIRTY for entry in entries) if entries else None
 
 
 def frame_numbers() -> bool:
     """True when the page map tells page frame numbers (0 means: not permitted)."""
-    return any(entry >> 63 and entry & _FRAME_MASK for entry in own_page_map_entries())
-
-
-def pagemap_scan() -> bool:
-    """The PAGEMAP_SCAN request of the page map, tried on an empty range."""
-    argument = struct.pack("12Q", 96, *[0] * 11)
-    try:
-        with open("/proc/self/pagemap", "rb", buffering=0) as file:
-            fcntl.ioctl(file.fileno(), _PAGEMAP_SCAN, argument)
-    except OSError as error:
-        return error.errno not in {errno.ENOTTY, errno.ENOENT, errno.EACCES}
-    return True
+    return any(entry & ENTRY_PRESENT and entry & ENTRY_FRAME for entry in own_page_map_entries())
 
 
 def idle_bitmap(root: Path = SYS) -> str:
-    """ "open", "denied" or "missing": the bitmap of idle page tracking."""
+    """ "open", "denied" or "missing": the bitmap of idle page tracking. Raises OutOfFiles."""
     try:
-        os.close(os.open(root / "kernel/mm/page_idle/bitmap", os.O_RDWR | os.O_CLOEXEC))
+        os.close(open_file(root / IDLE_BITMAP, os.O_RDWR))
     except PermissionError:
         return "denied"
     except OSError:
@@ -94,9 +94,7 @@ class SystemCall(StrEnum):
 
 def process_madvise(root: Path = PROC) -> SystemCall:
     """The system call, tried on no process: a kernel that has it says that the descriptor is bad."""
-    from udamon.linux.syscall import system_call
-
-    return _call(lambda: system_call(_NR_PROCESS_MADVISE, -1, 0, 0, 0, 0), root)
+    return _call(lambda: system_call(PROCESS_MADVISE, -1, 0, 0, 0, 0), root)
 
 
 def move_pages(root: Path = PROC) -> SystemCall:
@@ -129,7 +127,7 @@ def advice_known(name: str) -> bool:
     """True when madvise knows this advice: given for no bytes at all, so nothing is done."""
     with mmap.mmap(-1, PAGE_SIZE) as page:
         try:
-            page.madvise(MADV[name], 0, 0)
+            page.madvise(_ADVICE[name], 0, 0)
         except OSError as error:
             return error.errno != errno.EINVAL
     return True

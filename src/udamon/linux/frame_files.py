@@ -16,6 +16,9 @@ ACTIVE, COMPOUND_HEAD, COMPOUND_TAIL = 1 << 6, 1 << 15, 1 << 16
 BLOCK = HUGE_PAGE_SIZE // PAGE_SIZE
 """Frames of a huge page; no folio that can be acted on reaches over the edge of such a block."""
 
+IDLE_BITMAP = "kernel/mm/page_idle/bitmap"
+"""Below /sys."""
+
 _WORD = 8
 _GAP = 128  # frames: reading this many for nothing costs less than another system call
 
@@ -46,7 +49,7 @@ class IdleBits:
 
     def __init__(self, root: Path = SYS) -> None:
         """Raises OSError."""
-        self._fd = os.open(root / "kernel/mm/page_idle/bitmap", os.O_RDWR | os.O_CLOEXEC)
+        self._fd = os.open(root / IDLE_BITMAP, os.O_RDWR | os.O_CLOEXEC)
 
     def accessed(self, frames: Iterable[int]) -> set[int]:
         """Those of `frames` that were accessed since they were last asked about, or never were asked about; they are

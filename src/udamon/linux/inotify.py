@@ -66,7 +66,7 @@ class Inotify:
             watch, mask, _, length = _HEAD.unpack_from(data, at)
             at += _HEAD.size + length
             name = os.fsdecode(data[at - length : at].rstrip(b"\0"))
-            if mask & (_ISDIR | _IGNORED | _Q_OVERFLOW):  # what happens to files is nobody's concern
+            if mask & (_ISDIR | _IGNORED | _Q_OVERFLOW):  # events of files are of no interest
                 found.append(InotifyEvent(watch, name, bool(mask & _IGNORED), bool(mask & _Q_OVERFLOW)))
         return found
 

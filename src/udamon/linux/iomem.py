@@ -9,16 +9,17 @@ from udamon.errors import NotPermitted, NotSupported
 from udamon.linux.roots import PROC
 from udamon.model import PAGE_SIZE, Range
 
-_TOP_LEVEL = re.compile(r"^([0-9a-f]+)-([0-9a-f]+) : (.*)$", re.MULTILINE)
+_RAM = re.compile(r"^ *([0-9a-f]+)-([0-9a-f]+) : System RAM(?: \(.*\))?$", re.MULTILINE)
+"""What a driver added (virtio_mem, kmem) stands below the line of its device, and names the driver."""
 
 
 def parse_system_ram(text: str) -> list[Range]:
     """Whole pages of "System RAM", ascending, neighbours joined; the file's ends are inclusive."""
     ranges: list[Range] = []
-    for start_text, end_text, name in _TOP_LEVEL.findall(text):
+    for start_text, end_text in _RAM.findall(text):
         start = -(-int(start_text, 16) // PAGE_SIZE) * PAGE_SIZE
         end = (int(end_text, 16) + 1) // PAGE_SIZE * PAGE_SIZE
-        if name != "System RAM" or start >= end:
+        if start >= end:
             continue
         if ranges and ranges[-1].end == start:
             start = ranges.pop().start

@@ -1,8 +1,8 @@
 """Reading the kernel's memory: what the ways to do it have in common, and the way through /proc/kcore.
 
-Kernel memory is read for one purpose, the page tables of processes that are watched (linux/page_tables.py), and only by
-whoever was allowed to (linux/consent.py). /proc/kcore is an ELF core file: its PT_LOAD headers say where the direct map
-of RAM lies, and the note NT_TASKSTRUCT is the task_struct of whoever reads it, so neither symbols nor KASLR matter.
+Kernel memory is read for one purpose, the page tables of processes that are watched (linux/page_tables.py), and only
+with consent (linux/consent.py). /proc/kcore is an ELF core file: its PT_LOAD headers say where the direct map of RAM
+lies, and the note NT_TASKSTRUCT is the task_struct of the thread that reads it, so neither symbols nor KASLR matter.
 It takes CAP_SYS_RAWIO to open, nothing to read, and lockdown=confidentiality refuses it.
 """
 

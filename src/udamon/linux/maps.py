@@ -7,7 +7,7 @@ stay as the kernel prints them: a newline is "\\012", a file that was removed en
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -75,6 +75,12 @@ def line_range(line: bytes) -> Range:
     """[start, end) of one line."""
     start, _, rest = line.partition(b"-")
     return Range(int(start, 16), int(rest[: rest.index(b" ")], 16))
+
+
+def anonymous(lines: Iterable[bytes]) -> list[Range]:
+    """The mappings of no file; without the kernel's own ([vvar], [vdso]), which take no advice."""
+    mappings = map(parse_line, lines)
+    return [m.range for m in mappings if m.inode == 0 and not m.name.startswith("[v")]
 
 
 def parse_line(line: bytes) -> MemoryMapping:

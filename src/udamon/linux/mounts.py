@@ -14,24 +14,27 @@ _MNT_DETACH = 2
 
 
 class MountInfo(NamedTuple):
-    """One line of /proc/self/mountinfo: `root` is the directory of the file system that shows at `point`."""
+    """One line of a mountinfo file: `root` is the directory of the file system that shows at `point`; `options` are
+    those of the file system."""
 
     root: str
     point: str
     kind: str
     device: int
+    options: frozenset[str] = frozenset()
 
 
 def parse_mountinfo(text: str) -> list[MountInfo]:
     """All mounts, in the order they were made."""
     mounts = []
-    for line in text.splitlines():
+    for line in text.split("\n"):  # a path may have other characters that end a line for people
         left, _, right = line.partition(" - ")
-        fields, kind = left.split(" "), right.split(" ")[0]
+        fields, words = left.split(" "), right.split(" ")
         if len(fields) >= 5:
             major, _, minor = fields[2].partition(":")
             device = os.makedev(int(major), int(minor))
-            mounts.append(MountInfo(_unescape(fields[3]), _unescape(fields[4]), kind, device))
+            options = frozenset(words[-1].split(","))
+            mounts.append(MountInfo(_unescape(fields[3]), _unescape(fields[4]), words[0], device, options))
     return mounts
 
 

@@ -6,7 +6,6 @@ What hugetlb and the zero page show is not what was accessed: nothing clears it.
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Final, NamedTuple
 
 from udamon.errors import NotSupported
 from udamon.linux.kernel_memory import KernelMemory
+from udamon.linux.pagemap import ENTRY_FRAME, ENTRY_PRESENT, page_map_entry
 from udamon.linux.roots import PROC
 from udamon.model import PAGE_SIZE
 from udamon.native._native import (
@@ -37,8 +37,6 @@ from udamon.native._native import (
 
 _GIB_PAGES = 1 << GIB_SHIFT - TABLE_PAGE_SHIFT
 _X86_ADDRESS: Final = 0x000F_FFFF_FFFF_F000
-_FRAME = (1 << 55) - 1
-_PRESENT = 1 << 63
 
 PAGE_KINDS: Final = bytes(
     0
@@ -143,12 +141,12 @@ class PageTables:
         seen = 0
         for address in addresses:
             entry = page_map_entry(page_map, address)
-            if not entry & _PRESENT:
+            if not entry & ENTRY_PRESENT:
                 continue
-            if not entry & _FRAME:
+            if not entry & ENTRY_FRAME:
                 raise PermissionError(1, "page frame numbers are kept from you: run udamon as root")
             state, frame = self.page(root, address)
-            if not state & PAGE_MAPPED or state & PAGE_UNKNOWN or frame != entry & _FRAME:
+            if not state & PAGE_MAPPED or state & PAGE_UNKNOWN or frame != entry & ENTRY_FRAME:
                 return False
             seen += 1
         return seen > 0
@@ -157,14 +155,6 @@ class PageTables:
 def _shift(state: int) -> int:
     """Of the page that a byte speaks of: log2 of its bytes."""
     return GIB_SHIFT if state & PAGE_GIANT else BLOCK_SHIFT if state & PAGE_HUGE else TABLE_PAGE_SHIFT
-
-
-def page_map_entry(fd: int, address: int) -> int:
-    """One entry of a page map. Raises ProcessLookupError where the address space is gone, and other OSErrors."""
-    data = os.pread(fd, 8, address // PAGE_SIZE * 8)
-    if len(data) < 8:
-        raise ProcessLookupError
-    return int.from_bytes(data, "little")
 
 
 def shapes_of(memory: KernelMemory, machine: str, page_size: int, root: Path = PROC) -> Sequence[Shape]:

@@ -24,6 +24,11 @@ from udamon.model import PAGE_SIZE, USER_END, Range
 PRESENT, SWAPPED, SOFT_DIRTY = 1 << 3, 1 << 4, 1 << 7
 """PAGE_IS_PRESENT, PAGE_IS_SWAPPED and PAGE_IS_SOFT_DIRTY of linux/fs.h."""
 
+ENTRY_PRESENT, ENTRY_EXCLUSIVE, ENTRY_SOFT_DIRTY = 1 << 63, 1 << 56, 1 << 55
+"""Bits of an entry; exclusive: no other process maps the page."""
+ENTRY_FRAME = (1 << 55) - 1
+"""Of the entry of a present page, the bits of its frame."""
+
 _ENTRY = 8
 _CHUNK = 1 << 16  # pages a read: half a MiB, whatever the range
 _TOP, _SECOND = (7, 6) if sys.byteorder == "little" else (0, 1)
@@ -49,6 +54,14 @@ class Run(NamedTuple):
 def open_page_map(process: ProcessId, root: Path = PROC) -> int:
     """A descriptor of the page map; it goes on meaning this address space after an exec. Raises OSError."""
     return open_of(process, "pagemap", os.O_RDONLY, root)
+
+
+def page_map_entry(fd: int, address: int) -> int:
+    """One entry of a page map. Raises ProcessLookupError where the address space is gone, and other OSErrors."""
+    data = os.pread(fd, _ENTRY, address // PAGE_SIZE * _ENTRY)
+    if len(data) < _ENTRY:
+        raise ProcessLookupError
+    return int.from_bytes(data, "little")
 
 
 def read_runs(fd: int, ranges: Iterable[Range]) -> Iterator[Run]:

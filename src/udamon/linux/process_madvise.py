@@ -24,7 +24,8 @@ WILLNEED, COLD, PAGEOUT, COLLAPSE = 3, 20, 21, 25
 """MADV_… of linux/mman.h: all that a kernel takes for another process."""
 
 MAX_VECTORS = 1024
-_NUMBER = 440
+PROCESS_MADVISE = 440
+"""Its number, on all machines."""
 
 
 def open_process(process: ProcessId, root: Path = PROC) -> int:
@@ -67,4 +68,4 @@ def advise(pidfd: int, vectors: Sequence[Range], advice: int) -> int:
     words = array("Q", bytes(16 * len(vectors)))
     words[0::2] = array("Q", [r.start for r in vectors])
     words[1::2] = array("Q", [r.size for r in vectors])
-    return system_call(_NUMBER, pidfd, words.buffer_info()[0], len(vectors), advice, 0)
+    return system_call(PROCESS_MADVISE, pidfd, words.buffer_info()[0], len(vectors), advice, 0)

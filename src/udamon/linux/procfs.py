@@ -43,15 +43,22 @@ class Stat(NamedTuple):
     """Page faults of its own, minor and major."""
     child_faults: int
     """And those of children it has waited for, with theirs."""
+    major_faults: int
+    """Of its own those for which it waited until a page had been read in."""
 
     @property
     def id(self) -> ProcessId:
         return ProcessId(self.pid, self.start_time)
 
     @property
+    def main_ended(self) -> bool:
+        """True where the main thread has ended: where others go on, memory, program and command line show at these."""
+        return self.state in "ZXx"
+
+    @property
     def ended(self) -> bool:
         """True for a zombie: it exists, but its memory is gone."""
-        return self.state in "ZXx" and self.num_threads <= 1
+        return self.main_ended and self.num_threads <= 1
 
 
 class Status(NamedTuple):
@@ -88,16 +95,29 @@ def read_stat(pid: int, root: Path = PROC) -> Stat:
     return Stat(
         pid, comm, f[0].decode(), int(f[1]), bool(int(f[6]) & _PF_KTHREAD),
         int(f[11]), int(f[12]), int(f[17]), int(f[19]), int(f[23]), int(f[25]),
-        int(f[7]) + int(f[9]), int(f[8]) + int(f[10]),
+        int(f[7]) + int(f[9]), int(f[8]) + int(f[10]), int(f[9]),
     )  # fmt: skip
+
+
+def stat_of(process: ProcessId, root: Path = PROC) -> Stat:
+    """That of exactly this process. Raises OSError; ProcessLookupError where its pid is another's."""
+    stat = read_stat(process.pid, root)
+    if stat.start_time != process.start_time:
+        raise _no_such_process()
+    return stat
 
 
 def resident_bytes(pid: int | Literal["self"], root: Path = PROC) -> int:
     """What a process has in memory, shared pages included; 0 where it is gone. Raises OutOfFiles."""
     try:
-        return int(read_bytes(f"{root}/{pid}/statm").split()[1]) * PAGE_SIZE
+        size = _resident_in(f"{root}/{pid}")
+        return size if size or pid == "self" else _resident_in(_shown_at(read_stat(pid, root), root))
     except (OSError, IndexError, ValueError):
         return 0
+
+
+def _resident_in(directory: str) -> int:
+    return int(read_bytes(f"{directory}/statm").split()[1]) * PAGE_SIZE
 
 
 def thread_ids(pid: int, root: Path = PROC) -> list[int]:
@@ -131,9 +151,7 @@ def allowed_cpus(pid: int, root: Path = PROC) -> set[int]:
 def cpu_ns(process: ProcessId, root: Path = PROC) -> int:
     """CPU time that a process or kernel thread has taken: to the nanosecond where the kernel counts so, else to
     the clock tick. Raises OSError; ProcessLookupError when it is gone."""
-    stat = read_stat(process.pid, root)
-    if stat.start_time != process.start_time:
-        raise _no_such_process()
+    stat = stat_of(process, root)
     ticks = (stat.utime + stat.stime) * (1_000_000_000 // os.sysconf("SC_CLK_TCK"))
     try:
         # Of the first thread alone: right for kernel threads, never more than the whole for others.
@@ -152,12 +170,10 @@ def read_status(pid: int | str = "self", root: Path = PROC) -> Status:
 
 def rss_bytes(process: ProcessId, root: Path = PROC) -> int:
     """What of the process is in memory, without hugetlb; without looking at any page. Raises OSError."""
-    if not is_alive(process, root):
-        raise _no_such_process()
-    for line in read_bytes(f"{root}/{process.pid}/status").splitlines():
+    for line in read_bytes(f"{memory_directory(process, root)}/status").splitlines():
         if line.startswith(b"VmRSS:"):
             return int(line.split()[1]) << 10
-    return 0  # a zombie, or a kernel thread
+    return 0  # a kernel thread
 
 
 def read_cmdline(pid: int, root: Path = PROC) -> list[str]:
@@ -239,7 +255,7 @@ def open_of(process: ProcessId, name: str, flags: int, root: Path = PROC) -> int
 
     The start time is compared again *after* opening: a pid that was reused in between cannot slip in.
     """
-    directory = _memory_directory(process, root)
+    directory = memory_directory(process, root)
     fd = open_file(f"{directory}/{name}", flags)
     if not is_alive(process, root):
         os.close(fd)
@@ -247,18 +263,25 @@ def open_of(process: ProcessId, name: str, flags: int, root: Path = PROC) -> int
     return fd
 
 
-def _memory_directory(process: ProcessId, root: Path) -> str:
-    """Where the memory shows: at a living thread when the main thread ended before the others."""
-    stat = read_stat(process.pid, root)
-    if stat.start_time != process.start_time or stat.ended:
+def memory_directory(process: ProcessId, root: Path = PROC) -> str:
+    """Where in /proc the memory of exactly this process shows now. Raises OSError."""
+    return _shown_at(stat_of(process, root), root)
+
+
+def _shown_at(stat: Stat, root: Path) -> str:
+    """At a living thread where the main thread ended before the others."""
+    if stat.ended:
         raise _no_such_process()
-    return f"{root}/{process.pid}" if stat.state not in "ZXx" else _live_thread(process.pid, root)
+    return _live_thread(stat.pid, root) if stat.main_ended else f"{root}/{stat.pid}"
 
 
 def _live_thread(pid: int, root: Path) -> str:
     for tid in sorted(map(int, list_directory(f"{root}/{pid}/task"))):
-        data = read_bytes(f"{root}/{pid}/task/{tid}/stat")
-        if data[data.rindex(b")") + 2 :][:1] not in b"ZX":
+        try:
+            data = read_bytes(f"{root}/{pid}/task/{tid}/stat")
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended since it was listed; others may go on
+        if data[data.rindex(b")") + 2 :][:1] not in b"ZXx":
             return f"{root}/{pid}/task/{tid}"
     raise _no_such_process()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from udamon.linux.held import Held
-from udamon.linux.maps import newest
+from udamon.linux.maps import line_range, newest
 from udamon.linux.procfs import ProcessId, open_of
 from udamon.linux.roots import PROC
 from udamon.linux.urgent import urgent
@@ -86,35 +86,37 @@ def read_smaps(
 
 def parse_referenced(data: bytes) -> list[Referenced]:
     """Mappings with anything resident, in address order and without overlap."""
-    found = _resident(data)
+    found = [_referenced(data, match, _head(data, match.start())) for match in _RESIDENT.finditer(data)]
     return newest(found, found)
-
-
-def _resident(data: bytes) -> list[Referenced]:
-    """All that have anything resident, those that a later one replaces, too."""
-    return [_entry_around(data, match.start(), int(match[1])) for match in _RESIDENT.finditer(data)]
-
-
-def _entry_around(data: bytes, position: int, rss_kib: int) -> Referenced:
-    """The entry whose Rss line is at `position`; "Size:" is the first line below an entry's head."""
-    head_end = data.rindex(b"\nSize:", 0, position)
-    head = data[data.rfind(b"\n", 0, head_end) + 1 : head_end]
-    start, end = head[: head.index(b" ")].split(b"-")
-    at = data.index(b"\nReferenced:", position) + len(b"\nReferenced:")
-    referenced_kib = int(data[at : data.index(b"kB", at)])
-    return Referenced(int(start, 16), int(end, 16), rss_kib << 10, referenced_kib << 10)
 
 
 def parse_mapped(data: bytes) -> list[tuple[Referenced, MappingPages | None]]:
     """Each mapping that `parse_referenced` finds, with what its pages are; None where a kernel does not say."""
-    found = _resident(data)
-    pages = (_mapped_around(data, match.start()) for match in _RESIDENT.finditer(data))
+    found: list[Referenced] = []
+    pages: list[MappingPages | None] = []
+    for match in _RESIDENT.finditer(data):
+        head = _head(data, match.start())
+        found.append(_referenced(data, match, head))
+        pages.append(_pages(data, match.start(), head))
     return newest(list(zip(found, pages, strict=True)), found)
 
 
-def _mapped_around(data: bytes, position: int) -> MappingPages | None:
-    head_end = data.rindex(b"\nSize:", 0, position)
-    fields = data[data.rfind(b"\n", 0, head_end) + 1 : head_end].split(None, 5)
+def _head(data: bytes, position: int) -> bytes:
+    """The head of the entry in which `position` is, as a line of maps; "Size:" is the first line below it."""
+    end = data.rindex(b"\nSize:", 0, position)
+    return data[data.rfind(b"\n", 0, end) + 1 : end]
+
+
+def _referenced(data: bytes, rss: re.Match[bytes], head: bytes) -> Referenced:
+    """Of the entry with that line of Rss."""
+    at = data.index(b"\nReferenced:", rss.start()) + len(b"\nReferenced:")
+    referenced_kib = int(data[at : data.index(b"kB", at)])
+    return Referenced(*line_range(head), int(rss[1]) << 10, referenced_kib << 10)
+
+
+def _pages(data: bytes, position: int, head: bytes) -> MappingPages | None:
+    """Of the entry in which `position` is."""
+    fields = head.split(None, 5)
     end = data.find(b"\nSize:", position)  # of the next mapping
     end = len(data) if end < 0 else end
     amounts = _AMOUNTS.search(data, position, end)
@@ -132,22 +134,14 @@ def advised(data: bytes) -> list[tuple[int, int, str]]:
     """Start, end and advice of the mappings for which MADV_RANDOM or MADV_SEQUENTIAL holds, in address order."""
     if b" rr" not in data and b" sr" not in data:
         return []
-    found = []
-    for match in _ADVISED.finditer(data):
-        head_end = data.rindex(b"\nSize:", 0, match.start())
-        head = data[data.rfind(b"\n", 0, head_end) + 1 : head_end]
-        start, end = head[: head.index(b" ")].split(b"-")
-        found.append((int(start, 16), int(end, 16), _ADVICE[match[1]]))
-    return found
+    return [(*line_range(_head(data, match.start())), _ADVICE[match[1]]) for match in _ADVISED.finditer(data)]
 
 
 def huge_bytes(data: bytes) -> dict[int, int]:
     """Bytes in transparent huge pages of the mappings that have any, by their start."""
     found: dict[int, int] = {}
     for match in _HUGE.finditer(data):
-        head_end = data.rindex(b"\nSize:", 0, match.start())
-        line = data.rfind(b"\n", 0, head_end) + 1
-        start = int(data[line : data.index(b"-", line)], 16)
+        start = line_range(_head(data, match.start())).start
         found[start] = found.get(start, 0) + (int(match[1]) << 10)
     return found
 

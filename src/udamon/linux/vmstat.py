@@ -12,8 +12,8 @@ _SCANNED = re.compile(rb"^pgscan_(?:anon|file) ([0-9]+)$", re.MULTILINE)
 
 
 def scanned_pages(root: Path = PROC) -> int | None:
-    """Pages that reclaim has looked at, for the machine or for a control group; None where nobody counts (before
-    Linux 5.8)."""
+    """Pages that reclaim has looked at, for the machine or for a control group; None before Linux
+    5.8."""
     try:
         found = _SCANNED.findall(read_bytes(root / "vmstat"))
     except OSError:

@@ -34,6 +34,7 @@ static struct {
     int failures;  /* processes were ended by others, or may not run: not tried for ever */
     int into, out; /* the ends of the chain: a socket, as writing to it can be told to raise no SIGPIPE, and a pipe */
     pid_t pid[SPACES];
+    bool broadcasts;   /* known once processes were started */
     uint64_t ended_ns; /* CPU time of processes that are no more */
 } chain = {.lock = PTHREAD_MUTEX_INITIALIZER, .into = -1, .out = -1};
 
@@ -158,8 +159,18 @@ static void after_fork(void)
     pthread_mutex_init(&chain.lock, NULL);
 }
 
+/* Processors that flush each other's TLB by an instruction (INVLPGB): Linux gives address spaces that run on several of
+ * them an identifier for all, which does not change hands. Asking takes 10 µs and more under a hypervisor. */
+static bool broadcasts(void)
+{
+    enum { FUNCTION = 0x80000008, BIT_INVLPGB = 1 << 3 };
+    unsigned int a, b, c, d;
+    return __get_cpuid(FUNCTION, &a, &b, &c, &d) && (b & BIT_INVLPGB) != 0;
+}
+
 static void prepare_once(void)
 {
+    chain.broadcasts = broadcasts();
     pthread_atfork(NULL, NULL, after_fork);
     atexit(end); /* or else they would be left to the first process, which in a container may wait for none */
 }
@@ -233,15 +244,6 @@ static bool pass_one(void)
     return ready == 1 && read(chain.out, &byte, 1) == 1;
 }
 
-/* Processors that flush each other's TLB by an instruction (INVLPGB): Linux gives address spaces that run on several of
- * them an identifier for all, which does not change hands. */
-static bool broadcasts(void)
-{
-    enum { FUNCTION = 0x80000008, BIT_INVLPGB = 1 << 3 };
-    unsigned int a, b, c, d;
-    return __get_cpuid(FUNCTION, &a, &b, &c, &d) && (b & BIT_INVLPGB) != 0;
-}
-
 bool switch_address_spaces(size_t cpu)
 {
     pthread_mutex_lock(&chain.lock);
@@ -251,7 +253,7 @@ bool switch_address_spaces(size_t cpu)
         end();
     }
     pthread_mutex_unlock(&chain.lock);
-    return switched && !broadcasts();
+    return switched && !chain.broadcasts;
 }
 
 static uint64_t switching_time(void)

@@ -164,6 +164,15 @@ static int still_there(struct walk *w, const struct chain *chain, uint64_t addre
     return 1;
 }
 
+/* Whether the page of 1 GiB in which a chain ends is still the same one. */
+static int still_giant(struct walk *w, struct chain chain, uint64_t address)
+{
+    static _Thread_local uint64_t now[ENTRIES];
+    unsigned depth = chain.number++;
+    return still_there(w, &chain, address, now) &&
+           !((now[index_of(w, depth, address)] ^ chain.entry[depth]) & (w->shape.mask | VALID));
+}
+
 /* The blocks [low, high) of a GiB, once: those of `todo` are answered for. `odd`: which have entries that no table has.
  * Returns how many tables were read for them. */
 static size_t blocks(struct walk *w, uint64_t gib, size_t low, size_t high, const uint8_t *todo, const uint64_t *middle,
@@ -272,6 +281,7 @@ static void look(struct walk *w)
     while (address < w->end && !w->source.error) {
         uint64_t gib = address >> GIB_SHIFT << GIB_SHIFT, end = gib + (1ull << GIB_SHIFT);
         int found = descend(w, address, &chain, &next);
+        w->unknown = 0; /* of a try before, which is not answered for */
         if (found == 0) {
             if (next <= address)
                 break; /* the end of all addresses */
@@ -280,12 +290,14 @@ static void look(struct walk *w)
         }
         w->first = address;
         w->last = end > w->end ? w->end : end;
-        if (found == 2)
-            fill(w, w->first, w->last, state_of(&w->shape, &w->source, chain.entry[chain.number], 2), chain.entry[chain.number]);
-        else if (found < 0 || !gib_of_blocks(w, gib, &chain)) {
+        if (found == 2 && still_giant(w, chain, address)) {
+            uint64_t entry = chain.entry[chain.number];
+            fill(w, w->first, w->last, state_of(&w->shape, &w->source, entry, 2), entry);
+        } else if (found != 1 || !gib_of_blocks(w, gib, &chain)) {
             w->changed++;
             if (++tried < TRIES)
                 continue;
+            w->unknown = 0;
             fill(w, w->first, w->last, STATE_UNKNOWN, 0);
         }
         return;

@@ -1,7 +1,7 @@
 """Address spaces whose page tables are read: found once, pinned, and proved to be the process's own.
 
-An open page map keeps the address space (mm_struct) and with it the topmost table, so that it can become nobody else's;
-it reads nothing any more once no process has that memory: after an exec, or the end.
+An open page map keeps the address space (mm_struct), and with it the topmost table: its frame is not used for anything
+else meanwhile. Once no process has that memory any more (after an exec, or the end) the page map reads nothing.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from pathlib import Path
 from udamon.errors import NotPermitted, NotSupported
 from udamon.linux.kernel_memory import BadMemory
 from udamon.linux.maps import line_range, read_lines
-from udamon.linux.page_tables import page_map_entry
-from udamon.linux.pagemap import open_page_map
+from udamon.linux.pagemap import ENTRY_FRAME, ENTRY_PRESENT, open_page_map, page_map_entry
 from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import PROC
 from udamon.model import PAGE_SIZE
@@ -58,15 +57,17 @@ class AddressSpace:
     def _probes(self, process: ProcessId, proc: Path) -> Sequence[int]:
         """Addresses of some present pages, of mappings all over."""
         found: list[int] = []
+        frames = 0
         for address in self._candidates(process, proc):
             entry = page_map_entry(self.page_map, address)
-            if entry >> 63:
+            if entry & ENTRY_PRESENT:
                 found.append(address)
+                frames |= entry & ENTRY_FRAME
                 if len(found) == _PROBES:
                     break
-        if found and not any(page_map_entry(self.page_map, address) & (1 << 55) - 1 for address in found):
+        if found and not frames:
             raise NotPermitted(
-                "page frame numbers are kept from you, so page tables cannot be told apart; run udamon as root."
+                "page frame numbers are kept from you, so that page tables prove nothing; run udamon as root."
             )
         return found
 
@@ -80,7 +81,7 @@ class AddressSpace:
             yield from range(r.start, min(r.end, r.start + each * PAGE_SIZE), PAGE_SIZE)
 
     def check(self) -> None:
-        """Raises ProcessLookupError when nobody has this memory any more."""
+        """Raises ProcessLookupError when no process has this memory any more."""
         page_map_entry(self.page_map, 0)
 
     def close(self) -> None:

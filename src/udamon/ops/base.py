@@ -150,6 +150,9 @@ class Census(Protocol):
         """Start, end and advice of the mappings that were, at the last look, not to be kept as others are ("random",
         "sequential"); None for nothing known."""
 
+    def news(self) -> list[str]:
+        """Memory that looks left out, in sentences that were not told yet."""
+
     def close(self) -> None:
         """Release what was opened. Idempotent."""
 

@@ -11,10 +11,11 @@ from functools import cache, partial
 from udamon.errors import CannotError
 from udamon.linux.clear_refs import clear_referenced
 from udamon.linux.held import Held
-from udamon.linux.procfs import ProcessId, last_cpus, rss_bytes
+from udamon.linux.procfs import last_cpus, rss_bytes
 from udamon.linux.smaps import read_smaps
 from udamon.model import PAGE_SIZE
 from udamon.ops.tlb import HotSet, hot_set, way
+from udamon.targets.processes import process_of
 
 PAGE_NS = 50.0
 """What a walk takes for a small page, where it was not measured."""
@@ -33,13 +34,13 @@ def page_ns() -> float:
     """What a walk takes for a small page, undisturbed, and where everything is as when a target is looked at.
 
     By the slower of clear_refs and smaps, on a child of 64 MiB; takes some tenths of a second, once. The child touches
-    its pages meanwhile, on another processor where there is one: their accessed bits are set, and that processor's
-    caches have the page tables last. Ours have nothing of them, as after the time between two looks, or where a target
-    is larger than they are. An idle child whose pages were walked just before takes half as long.
+    its pages meanwhile, on another processor where there is one: so their accessed bits are set, and the page tables
+    are in the caches of that processor. The caches of this one do not hold them, as after the time between two looks,
+    or where a target is larger than the caches. A walk of an idle child that was walked just before takes half as long.
     """
     with suppress(OSError, CannotError), hot_set(_SIZE, _elsewhere()) as child:
         if child.access(_SIZE):
-            process = ProcessId(child.target.pid or 0, child.target.start_time or 0)
+            process = process_of(child.target)
             clear = partial(clear_referenced, process, flush=way() == "flush")
             walk_ns = max(_shortest(child, clear, partial(read_smaps, process)))
             return walk_ns / (rss_bytes(process) // PAGE_SIZE)  # it has pages of this program, too
@@ -70,7 +71,7 @@ def _elsewhere() -> int:
 
 
 def _shortest(child: HotSet, *walks: Callable[..., object]) -> list[int]:
-    """Nanoseconds of each walk, by the shortest of some tries in turn: the one that nobody disturbed."""
+    """Nanoseconds of each walk, by the shortest of some tries in turn: the one that was disturbed least."""
     others = _others()
     took: list[list[int]] = [[] for _ in walks]
     for _ in range(_TRIES):

@@ -1,7 +1,7 @@
 """Clearing accessed bits by MADV_COLD: in pieces, the target's mapping lock held for reading, the TLB flushed.
 
-It clears only pages that nobody else maps. Whether it did is looked for afterwards: a process with anonymous pages that
-were left as they are, because a fork shares them, is refused from then on.
+It clears only pages that no other process maps. Whether it did is looked for afterwards: a process with anonymous
+pages that were left as they are, because a fork shares them, is refused from then on.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from pathlib import Path
 
 from udamon.linux.clear_refs import clear_of_files
 from udamon.linux.held import Held
-from udamon.linux.maps import parse_line, read_lines
-from udamon.linux.page_tables import PageTables, page_map_entry
+from udamon.linux.maps import anonymous, read_lines
+from udamon.linux.page_tables import PageTables
+from udamon.linux.pagemap import ENTRY_EXCLUSIVE, ENTRY_PRESENT, page_map_entry
 from udamon.linux.process_madvise import COLD, MAX_VECTORS, advise, open_process
 from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import PROC
@@ -26,7 +27,6 @@ from udamon.ops.address_spaces import AddressSpace
 PIECE = 32 << 20
 """Bytes that one call advises: some 0.6 ms of small pages. A multiple of huge pages, so that none is split."""
 
-_EXCLUSIVE = 1 << 56  # of a page-map entry: no other process maps it
 _STILL = re.compile(
     b"["
     + re.escape(bytes(s for s in range(256) if s & (PAGE_ACCESSED | PAGE_NOT_COUNTED) == PAGE_ACCESSED))
@@ -46,31 +46,28 @@ class ColdClearing:
 
     def clear(self, process: ProcessId, space: AddressSpace, held: Held) -> bool:
         """False where that does not clear all of it; some of it may be cleared then. Raises OSError."""
-        mappings = [parse_line(line) for line in read_lines(process, self._proc)]
-        anonymous = [Range(m.start, m.end) for m in mappings if m.inode == 0 and not m.name.startswith("[v")]
+        ranges = anonymous(read_lines(process, self._proc))
         # First the files: what this leaves in TLBs is flushed with the rest.
         clear_of_files(process, self._proc, held=held)
         try:
-            self._advise(process, anonymous, held)
+            self._advise(process, ranges, held)
         except OSError as error:
-            if error.errno not in {errno.EPERM, errno.EINVAL, errno.ENOMEM, errno.ENOSYS}:
+            if error.errno not in {errno.EPERM, errno.EINVAL, errno.ENOSYS}:
                 raise
             self._refuse(process)
             return False
-        if self._some_are_shared(space, anonymous):
+        if self._some_are_shared(space, ranges):
             self._refuse(process)
             return False
         return True
 
     def _advise(self, process: ProcessId, ranges: Sequence[Range], held: Held) -> None:
-        """Raises OSError where any part cannot be advised."""
+        """Raises OSError where anything that is mapped cannot be advised: EINVAL for locked memory."""
         fd = open_process(process, self._proc)
         try:
             for vectors in _calls(ranges):
-                with held.call():
-                    done = advise(fd, vectors, COLD)
-                if done < sum(v.size for v in vectors):
-                    raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))  # locked, or gone since
+                while vectors:
+                    vectors = vectors[_advised(fd, vectors, held) :]
         finally:
             os.close(fd)
 
@@ -81,7 +78,8 @@ class ColdClearing:
             for looked in self._tables.look(space.root, r.start, r.end):
                 for match in _STILL.finditer(bytes(looked.states)):
                     address = looked.first + match.start() * PAGE_SIZE
-                    if not page_map_entry(space.page_map, address) & _EXCLUSIVE:
+                    entry = page_map_entry(space.page_map, address)
+                    if entry & ENTRY_PRESENT and not entry & ENTRY_EXCLUSIVE:
                         return True
                     left -= 1
                     if not left:
@@ -92,6 +90,24 @@ class ColdClearing:
         if len(self.refused) > _REMEMBERED:
             self.refused.clear()  # processes come and go: do not remember them for ever
         self.refused.add(process)
+
+
+def _advised(fd: int, vectors: Sequence[Range], held: Held) -> int:
+    """How many of the vectors one call has worked off, one at least. Raises OSError where the first cannot be."""
+    try:
+        with held.call():
+            done = advise(fd, vectors, COLD)
+    except OSError as error:
+        if error.errno != errno.ENOMEM:
+            raise
+        return 1  # a part of it was unmapped since; the rest of it is worked off
+    number = 0
+    while number < len(vectors) and vectors[number].size <= done:
+        done -= vectors[number].size
+        number += 1
+    if not number:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    return number
 
 
 def _calls(ranges: Sequence[Range]) -> Iterator[list[Range]]:

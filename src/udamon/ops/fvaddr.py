@@ -41,6 +41,8 @@ def whole_pages(ranges: Sequence[Range], most: int = 1 << 63) -> list[Range]:
             raise RangesError(f"{text} is empty or no user memory; give START-END with START below END.")
         page = Range(start // PAGE_SIZE * PAGE_SIZE, -(-end // PAGE_SIZE) * PAGE_SIZE)
         if aligned and page.start < aligned[-1].end:
-            raise RangesError(f"{text} overlaps the one before it, or is out of order; sort and join them.")
+            raise RangesError(
+                f"{text} overlaps the one before it, shares a page with it, or is out of order; sort and join them."
+            )
         aligned.append(page)
     return aligned

@@ -6,7 +6,9 @@ import os
 from functools import cache
 from pathlib import Path
 
-from udamon.linux.procfs import ProcessId, read_bytes
+from udamon.linux.mounts import parse_mountinfo
+from udamon.linux.open_files import refuse_if_full
+from udamon.linux.procfs import ProcessId, memory_directory, read_bytes
 from udamon.linux.roots import PROC
 from udamon.model import HUGE_PAGE_SIZE
 
@@ -24,6 +26,11 @@ def device_of(line: bytes) -> bytes:
     return line.split(None, 4)[3]
 
 
+def left_out(pid: int, via: str) -> str:
+    """A sentence for a process that uses such pages."""
+    return f"process {pid} uses hugetlb pages, which {via} does not see: all figures leave such pages out."
+
+
 @cache
 def _internal() -> frozenset[bytes]:
     """Devices of the kernel's own mounts: of anonymous huge pages, System V memory, and memfd_create."""
@@ -31,7 +38,8 @@ def _internal() -> frozenset[bytes]:
     for size in _SIZES:
         try:
             fd = os.memfd_create("udamon", _MFD_HUGETLB | _MFD_CLOEXEC | size)
-        except OSError:
+        except OSError as error:
+            refuse_if_full(error)  # or the answer, which is kept, would be wrong for ever
             continue  # no hugetlb, or no pages of this size
         found.add(_device(os.fstat(fd).st_dev))
         os.close(fd)
@@ -41,16 +49,10 @@ def _internal() -> frozenset[bytes]:
 def _mounted(process: ProcessId, root: Path) -> frozenset[bytes]:
     """Devices of those that the process may see mounted."""
     try:
-        lines = read_bytes(root / str(process.pid) / "mountinfo").splitlines()
+        text = read_bytes(f"{memory_directory(process, root)}/mountinfo").decode(errors="surrogateescape")
     except OSError:
         return frozenset()
-    found = set()
-    for line in lines:
-        before, _, after = line.partition(b" - ")
-        if after.startswith(b"hugetlbfs "):
-            major, _, minor = before.split()[2].partition(b":")
-            found.add(b"%02x:%02x" % (int(major), int(minor)))
-    return frozenset(found)
+    return frozenset(_device(mount.device) for mount in parse_mountinfo(text) if mount.kind == "hugetlbfs")
 
 
 def _device(number: int) -> bytes:

@@ -15,11 +15,13 @@ from typing import Any
 from udamon.core.target import Target
 from udamon.errors import CannotError, NotPermitted, NotSupported, TargetGone
 from udamon.linux.failure import process_errors
+from udamon.linux.frame_files import IDLE_BITMAP
 from udamon.linux.open_files import open_file
-from udamon.linux.procfs import read_stat
+from udamon.linux.pagemap import open_page_map
 from udamon.linux.roots import Roots
 from udamon.native._native import GONE, PHYSICAL, WITHHELD, Sampled, idle_sample
 from udamon.ops.page_sampler import PageSampler
+from udamon.targets.processes import process_of
 
 
 class IdleSampler(PageSampler):
@@ -34,8 +36,12 @@ class IdleSampler(PageSampler):
     name = "idle"
 
     def __init__(self, roots: Roots = Roots(), *, same_cpu: bool = False) -> None:  # noqa: B008 (immutable)
-        self._flags, self._bitmap = open_idle(roots)
         super().__init__(roots, same_cpu=same_cpu)
+        try:
+            self._flags, self._bitmap = open_idle(roots)
+        except BaseException:
+            super().close()
+            raise
         self.longest_pause_ns = 0
         self._maps: dict[int, int] = {}  # target index → descriptor of its page map
 
@@ -69,15 +75,11 @@ class IdleSampler(PageSampler):
         if target.index not in self._maps:
             try:
                 with process_errors(target.pid, self._proc, target.start_time):
-                    path = self._proc / str(target.pid) / "pagemap"
-                    self._maps[target.index] = open_file(path, os.O_RDONLY)
-                    # Only now is the pid held to one process: it could have been reused before the open.
-                    same = read_stat(target.pid, self._proc).start_time == target.start_time
+                    process = process_of(target)
+                    self._maps[target.index] = open_page_map(process, self._proc)
             except (TargetGone, NotPermitted):
-                same = False
-            if not same:
-                self._close_target(target.index)
-        return self._maps.get(target.index, GONE)
+                return GONE
+        return self._maps[target.index]
 
     def _close_target(self, index: int) -> None:
         fd = self._maps.pop(index, None)
@@ -87,24 +89,27 @@ class IdleSampler(PageSampler):
 
 def open_idle(roots: Roots) -> tuple[int, int]:
     """Descriptors of the page flags and of the idle bitmap. Raises NotSupported, NotPermitted, CannotError."""
-    bitmap = _open(roots.sys / "kernel/mm/page_idle/bitmap", os.O_RDWR)
+    bitmap = open_bitmap(roots.sys, "to look via idle")
     try:
-        return _open(roots.proc / "kpageflags", os.O_RDONLY), bitmap
+        return _open(roots.proc / "kpageflags", os.O_RDONLY, "to look via idle"), bitmap
     except BaseException:
         os.close(bitmap)
         raise
 
 
-def _open(path: Path, flags: int) -> int:
+def open_bitmap(root: Path, to: str) -> int:
+    """A descriptor of the idle bitmap; `to` says what for. Raises as `open_idle`."""
+    return _open(root / IDLE_BITMAP, os.O_RDWR, to)
+
+
+def _open(path: Path, flags: int, to: str) -> int:
     try:
         return open_file(path, flags)
     except FileNotFoundError:
         raise NotSupported(
-            f"there is no {path}; boot a kernel built with CONFIG_IDLE_PAGE_TRACKING=y to look via idle."
+            f"there is no {path}; boot a kernel built with CONFIG_IDLE_PAGE_TRACKING=y {to}."
         ) from None
     except PermissionError:
-        raise NotPermitted(
-            f"{path} may not be opened; run as root (CAP_SYS_ADMIN) to look via idle."
-        ) from None
+        raise NotPermitted(f"{path} may not be opened; run as root (CAP_SYS_ADMIN) {to}.") from None
     except OSError as error:
         raise CannotError(f"cannot open {path}: {error.strerror}.") from error

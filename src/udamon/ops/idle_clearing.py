@@ -13,32 +13,23 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from udamon.errors import NotPermitted, NotSupported
 from udamon.linux.page_tables import PageTables
 from udamon.linux.roots import SYS
 from udamon.model import PAGE_SIZE, Range
 from udamon.native._native import PAGE_ACCESSED, PAGE_NOT_COUNTED, PAGE_UNKNOWN
+from udamon.ops.idle import open_bitmap
 
 _GIB_PAGES = (1 << 30) // PAGE_SIZE
 _WORD = 64
 
 
 class IdleClearing:
-    """Holds the bitmap open. Raises NotSupported or NotPermitted when made."""
+    """Holds the bitmap open. Raises NotSupported, NotPermitted or another CannotError when made."""
 
     def __init__(self, tables: PageTables, root: Path = SYS) -> None:
         self._tables = tables
         self._entries = array("Q", bytes(8 * _GIB_PAGES))
-        try:
-            self._bitmap = os.open(root / "kernel/mm/page_idle/bitmap", os.O_RDWR | os.O_CLOEXEC)
-        except PermissionError:
-            raise NotPermitted(
-                "--clear idle writes the idle bitmap, which is kept from you; run udamon as root."
-            ) from None
-        except OSError:
-            raise NotSupported(
-                "--clear idle needs a kernel built with CONFIG_IDLE_PAGE_TRACKING=y; clear another way."
-            ) from None
+        self._bitmap = open_bitmap(root, "for --clear idle, or clear another way")
 
     def clear(self, root: int, ranges: Sequence[Range]) -> None:
         """Clear all accessed pages in `ranges` of the process whose topmost table is at `root`. Raises OSError."""
@@ -63,9 +54,10 @@ class IdleClearing:
         words = sorted(masks)
         for _, group in groupby(enumerate(words), lambda pair: pair[1] - pair[0]):
             neighbours = [word for _, word in group]
-            os.pwrite(
-                self._bitmap, array("Q", [masks[word] for word in neighbours]).tobytes(), neighbours[0] * 8
-            )
+            data = array("Q", [masks[word] for word in neighbours]).tobytes()
+            done = 0
+            while done < len(data):  # one call writes at most a page of the bitmap: the bits of 128 MiB
+                done += os.pwrite(self._bitmap, data[done:], neighbours[0] * 8 + done)
 
     def close(self) -> None:
         """Idempotent."""

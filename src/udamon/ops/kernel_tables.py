@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from typing import NamedTuple
 
-from udamon.errors import CannotError, NotPermitted, NotSupported
+from udamon.errors import CannotError, NotPermitted, NotSupported, UsageError
 from udamon.linux.bpf import Bpf
 from udamon.linux.capabilities import drop_all_but
 from udamon.linux.clear_refs import clear_referenced
@@ -86,11 +86,14 @@ class _ProofFailed(Exception):
 def open_tables(*, allowed: bool, roots: Roots = Roots()) -> Opened:  # noqa: B008 (immutable)
     """Page tables through the first back end that opens and proves itself.
 
-    Raises NotPermitted without consent (`allowed`, see linux/consent.py) or privilege, and NotSupported.
+    Raises NotPermitted without consent (`allowed`, see linux/consent.py) or privilege, NotSupported, and UsageError for
+    a switch that names no back end.
     """
     if not allowed:
         raise NotPermitted(REFUSAL)
     only = os.environ.get(SWITCH)
+    if only is not None and only not in BACKENDS:
+        raise UsageError(f"{SWITCH}={only} is no way to read kernel memory; give bpf or kcore, or unset it.")
     problems: list[str] = []
     denied = True
     for name in BACKENDS if only is None else (only,):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from udamon.errors import UsageError
 from udamon.linux.roots import Roots
 from udamon.model import CENSUSES, SAMPLERS, Range
 from udamon.ops.base import Census, OperationsSet, Sampler
 from udamon.targets.processes import ProcessSource
+
+if TYPE_CHECKING:
+    from udamon.ops.kernel_tables import Opened
 
 
 def open_ops(
@@ -56,12 +61,8 @@ def open_sampler(
         from udamon.ops.kernel_tables import open_tables
         from udamon.ops.pte_sampler import PteSampler
 
-        opened = open_tables(allowed=allowed, roots=roots)
-        try:
+        with _closed_on_failure(open_tables(allowed=allowed, roots=roots)) as opened:
             return PteSampler(opened, roots, max_pause_ns=max_pause_ns)
-        except BaseException:
-            opened.close()
-            raise
     if via not in SAMPLERS:
         raise UsageError(f"{via!r} does not sample pages; choose {' or '.join(SAMPLERS)}.")
     from udamon.ops.idle import IdleSampler
@@ -84,7 +85,7 @@ def open_census(
     It refuses to look at a target that it would stop for longer than `max_pause_ns`. How pte clears is `clear`; it
     opens where reading kernel memory is `allowed` only (linux/consent.py).
 
-    Raises UsageError, and what open_tables does.
+    Raises UsageError, what open_tables does, and NotSupported or NotPermitted for a way to clear that is not here.
     """
     if via not in CENSUSES:
         raise UsageError(f"{via!r} is not a census; choose one of {', '.join(CENSUSES)}.")
@@ -101,11 +102,22 @@ def open_census(
         from udamon.ops.kernel_tables import open_tables
         from udamon.ops.pte import Pte, clear_way
 
-        chosen, opened = clear_way(clear), open_tables(allowed=allowed, roots=roots)
-        return Pte(
-            opened, roots, tlb=way(), max_ranges=max_ranges, only_ranges=only,
-            max_pause_ns=max_pause_ns, clear=chosen,
-        )  # fmt: skip
+        chosen = clear_way(clear)
+        with _closed_on_failure(open_tables(allowed=allowed, roots=roots)) as opened:
+            return Pte(
+                opened, roots, tlb=way(), max_ranges=max_ranges, only_ranges=only,
+                max_pause_ns=max_pause_ns, clear=chosen,
+            )  # fmt: skip
     from udamon.ops.refs import Refs
 
     return Refs(roots, tlb=way(), only_ranges=only, max_pause_ns=max_pause_ns)
+
+
+@contextmanager
+def _closed_on_failure(opened: Opened) -> Iterator[Opened]:
+    """Close `opened` where the block raises; else what the block makes closes it later."""
+    try:
+        yield opened
+    except BaseException:
+        opened.close()
+        raise

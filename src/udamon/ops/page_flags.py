@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from udamon.linux.open_files import open_file
 from udamon.linux.procfs import ProcessId, read_stat
 from udamon.linux.roots import Roots
 from udamon.linux.smaps import Referenced
@@ -47,9 +48,9 @@ class PageFlags:
 
     def begin(self) -> None:
         """A look at all of them begins. Raises OSError: EACCES without root, ENOENT where the kernel was built without
-        these flags."""
+        these flags; and OutOfFiles."""
         if self._fd is None:
-            self._fd = os.open(self._roots.proc / "kpageflags", os.O_RDONLY | os.O_CLOEXEC)
+            self._fd = open_file(self._roots.proc / "kpageflags", os.O_RDONLY)
             self._around = _fault_around(self._roots.sys / "kernel/debug/fault_around_bytes")
         if self._seen:  # else this is the begin of a window, and the last look was before
             self._last_seen, self._last_active = self._seen, self._active

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from udamon.core.policy import Answers, Slots
 from udamon.core.target import Target
+from udamon.linux.open_files import refuse_if_full
 from udamon.linux.procfs import last_cpus
 from udamon.linux.roots import Roots
 
@@ -48,7 +49,8 @@ class SampledPages(Protocol):
 
 
 class PageSampler:
-    """Holds the eventfd that interrupts, and what a subclass opens of each target until `_close_target`.
+    """Holds the eventfd that interrupts, and what a subclass opens of each target until `_close_target`. Raises
+    OutOfFiles, or another OSError, when made.
 
     With `same_cpu`, the processors that the targets' threads ran on last are visited after pages were prepared, and
     what their TLBs hold is displaced (native/visits.c). `calls` counts system calls: page map reads, flag reads, bitmap
@@ -58,7 +60,11 @@ class PageSampler:
     def __init__(self, roots: Roots, *, same_cpu: bool = False) -> None:
         self._proc = roots.proc
         self._same_cpu = same_cpu
-        self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        try:
+            self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        except OSError as error:
+            refuse_if_full(error)
+            raise
         self._lock = threading.Lock()
         self._visited = array("i")
         self._visited_ns = -CPU_REREAD_NS
@@ -94,9 +100,7 @@ class PageSampler:
         )  # fmt: skip
 
     def interrupt(self) -> None:
-        with (
-            self._lock
-        ):  # whoever stops us may come after we closed, and the number be another file's by then
+        with self._lock:  # after `close` the number may be that of another file
             if self._event >= 0:
                 os.eventfd_write(self._event, 1)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from statistics import median_low
 
 from udamon.core.target import Target
-from udamon.errors import OutOfFiles
+from udamon.errors import OutOfFiles, PauseTooLong
 from udamon.linux.held import Held
 from udamon.linux.maps import line_range, read_lines
 from udamon.linux.pagemap import PRESENT, open_page_map
@@ -28,6 +28,7 @@ from udamon.model import PAGE_SIZE
 from udamon.ops.allowance import WINDOWS, Allowance
 from udamon.ops.base import TOUCH_NS
 from udamon.ops.calibration import PAGE_NS, contention, page_ns
+from udamon.targets.processes import process_of
 from udamon.units import counted, format_time
 
 MIN_REPORTED_PAUSE_NS = 10_000_000
@@ -87,7 +88,7 @@ class Pauses:
         looks.over = self._took_too_long(looks, held.longest_ns)
 
     def looked(self, target: Target, held: Held, resident: int, touched_pages: int) -> None:
-        """It was looked at; so many bytes are resident, and so many small pages were touched."""
+        """It was looked at: `resident` bytes are in memory, and `touched_pages` small pages were touched."""
         self.longest_ns = max(self.longest_ns, held.longest_ns)
         self.touched_pages += touched_pages
         looks = self._looks_at(target)
@@ -123,7 +124,7 @@ class Pauses:
         When the last one took longer than the limit, the least of them decides whether it may be tried again, and the
         allowance how soon.
         """
-        process = ProcessId(target.pid or 0, target.start_time or 0)
+        process = process_of(target)
         try:
             resident = rss_bytes(process, self._root)
         except (OSError, OutOfFiles):
@@ -167,6 +168,11 @@ class Pauses:
                 f"the next one is after {counted(windows, 'window')}."
             )
         return None
+
+    def require_short(self, target: Target) -> None:
+        """Raises PauseTooLong for the reason that `too_long` gives."""
+        if (why := self.too_long(target)) is not None:
+            raise PauseTooLong(why, temporary=self.backed_off(target))
 
     def backed_off(self, target: Target) -> bool:
         """Whether the reason that `too_long` gives ends after some windows."""

@@ -44,14 +44,16 @@ from udamon.ops.base import FirstSeen, Touched
 from udamon.ops.clearing_way import Chosen, Clear, Clearing, choose
 from udamon.ops.cold_clearing import ColdClearing
 from udamon.ops.first_looks import FirstLooks, Times
-from udamon.ops.hugetlb import device_of, hugetlb_devices
+from udamon.ops.hugetlb import device_of, hugetlb_devices, left_out
 from udamon.ops.idle_clearing import IdleClearing
 from udamon.ops.kernel_tables import Opened
+from udamon.ops.notes import Notes
 from udamon.ops.pauses import Pauses
 from udamon.ops.refs import Refs
 from udamon.ops.tlb import Way, displace
 from udamon.ops.touched_ranges import TouchedRanges
 from udamon.ranges import joined, overlap
+from udamon.targets.processes import process_of
 
 WAYS: tuple[Clear, ...] = get_args(Clear)
 MAX_RANGES = 1000
@@ -101,6 +103,7 @@ class Pte:
         self._firsts: dict[int, FirstLooks] = {}
         self.unseen: dict[int, int] = {}
         """Bytes, at the last look, of pages that could not be told; by target index."""
+        self._notes = Notes()
 
     @property
     def pauses(self) -> Pauses:
@@ -109,7 +112,7 @@ class Pte:
     def begin(self, targets: Sequence[Target]) -> None:
         """These are going to be looked at together; what is known of others is forgotten."""
         self._refs.begin(targets)
-        wanted = {_process(target) for target in targets}
+        wanted = {process_of(target) for target in targets}
         for process in set(self._spaces) - wanted:
             self._spaces.pop(process).close()
         known = {target.index for target in targets}
@@ -121,7 +124,7 @@ class Pte:
 
     def forget(self, target: Target) -> None:
         """It is not going to be looked at any more."""
-        if (space := self._spaces.pop(_process(target), None)) is not None:
+        if (space := self._spaces.pop(process_of(target), None)) is not None:
             space.close()
         self._by_cold.discard(target.index)
         self._clearing.forget(target.index)
@@ -138,6 +141,9 @@ class Pte:
     def shared(self, target: Target) -> None:
         """It does not tell who else maps a page."""
 
+    def news(self) -> list[str]:
+        return [*self._notes.news(), *self._refs.news()]
+
     def prepare(self, target: Target) -> None:
         """Clear the accessed state.
 
@@ -149,7 +155,7 @@ class Pte:
         self._prepared[target.index] = Times(begin, self._now_ns())
 
     def _clear_all(self, target: Target) -> None:
-        process = _process(target)
+        process = process_of(target)
         self._by_cold.discard(target.index)
         if self._idle is not None:
             with process_errors(process.pid, self._proc, process.start_time):
@@ -175,7 +181,7 @@ class Pte:
 
     def _way(self, target: Target) -> Chosen:
         too_long = self._pauses.at_once(target)
-        may_advise = self._clear in {"auto", "cold"} and _process(target) not in self._cold.refused
+        may_advise = self._clear in {"auto", "cold"} and process_of(target) not in self._cold.refused
         short = None
         if too_long is not None and may_advise and self._clear == "auto":
             found = shortage(target.pid or 0, self._proc)
@@ -190,7 +196,7 @@ class Pte:
     def expose(self, targets: Sequence[Target]) -> None:
         """Displace what TLBs hold of those that clear_refs has cleared."""
         if self._idle is not None:
-            displace(targets, self._proc)
+            displace(targets, self._notes, self._proc)
         else:
             self._refs.expose([target for target in targets if target.index not in self._by_cold])
         now = self._now_ns()
@@ -204,7 +210,7 @@ class Pte:
 
     def clear_again(self, target: Target) -> None:
         """Keep what was accessed since `prepare`, and clear. Raises as `prepare`."""
-        process = _process(target)
+        process = process_of(target)
         with process_errors(process.pid, self._proc, process.start_time):
             space = self._space(process)
             prepared = self._prepared.get(target.index) or Times(self._now_ns(), self._now_ns())
@@ -217,7 +223,7 @@ class Pte:
 
     def look_midway(self, target: Target) -> None:
         """Look which pages were accessed since `clear_again`. Raises TargetGone or NotPermitted."""
-        process, first = _process(target), self._firsts.get(target.index)
+        process, first = process_of(target), self._firsts.get(target.index)
         if first is None or first.cleared is None or len(first.looked) == MOST_LOOKS - 1:
             return
         with process_errors(process.pid, self._proc, process.start_time):
@@ -239,7 +245,7 @@ class Pte:
 
     def look(self, target: Target) -> list[Touched]:
         """Ranges with anything resident, in address order. Raises as `prepare`."""
-        process = _process(target)
+        process = process_of(target)
         found = TouchedRanges(self._max_ranges, self._grains.get(target.index, PAGE_SIZE))
         unknown = self.opened.tables.unknown
         resident = touched = 0
@@ -270,7 +276,7 @@ class Pte:
     def states(self, target: Target) -> Iterator[PageBytes]:
         """The state of all of its pages by the page tables, one GiB after the other, each from its start. Raises as
         `prepare`."""
-        process = _process(target)
+        process = process_of(target)
         with process_errors(process.pid, self._proc, process.start_time):
             space = self._space(process)
             yield from self.opened.tables.look(space.root, 0, self.opened.tables.shape.user_bytes)
@@ -291,8 +297,10 @@ class Pte:
         lines = read_lines(process, self._proc)
         if not lines:
             raise ProcessLookupError  # its memory went while we read
-        left_out = hugetlb_devices(process, self._proc)
-        wanted = [line_range(line) for line in lines if device_of(line) not in left_out]
+        devices = hugetlb_devices(process, self._proc)
+        wanted = [line_range(line) for line in lines if device_of(line) not in devices]
+        if len(wanted) < len(lines):
+            self._notes.say("hugetlb", left_out(process.pid, self.name))
         return list(overlap(target.ranges, wanted)) if self._only_ranges else wanted
 
     def _space(self, process: ProcessId) -> AddressSpace:
@@ -361,9 +369,3 @@ def clear_way(name: str) -> Clear:
         if way == name:
             return way
     raise UsageError(f"there is no way to clear {name!r}; choose {', '.join(WAYS)}.")
-
-
-def _process(target: Target) -> ProcessId:
-    if target.pid is None or target.start_time is None:
-        raise ValueError("pte watches processes; this target is none")
-    return ProcessId(target.pid, target.start_time)

@@ -1,10 +1,11 @@
 """Primitive pte as a sampler: single pages by the accessed bits in page tables, for memory where a census is too dear.
 
 It answers as `idle` does, and as the census of ops/pte.py about what it leaves out. Pages are cleared by MADV_COLD and
-looked at in page tables, many in one call each (native/pte.c); accesses of each process are told apart. What is cleared
-is flushed from TLBs, and deactivated: reclaimed earlier, should it not be touched again. Huge pages are cleared as a
-whole. Pages that other processes map as well, and those of a large page that is mapped in small ones, are marked idle
-where the kernel tracks that (all who map them lose their bits, and no TLB is flushed), else they are "no page".
+looked at in page tables, many in one call each (native/pte.c); accesses by other processes do not count. What is
+cleared is flushed from TLBs, and deactivated: it is reclaimed earlier, unless it is touched again. Huge pages are
+cleared as a whole. Pages that other processes map as well, and those of a large page that is mapped in small ones, are
+marked idle where the kernel tracks that (all who map them lose their bits, and no TLB is flushed). Elsewhere they are
+"no page".
 """
 
 from __future__ import annotations
@@ -22,20 +23,21 @@ from udamon.core.target import Target
 from udamon.errors import NotPermitted, NotSupported, TargetGone
 from udamon.linux.failure import process_errors
 from udamon.linux.features import SystemCall, process_madvise
+from udamon.linux.frame_files import IDLE_BITMAP
 from udamon.linux.large_pages import smallest_large_page
-from udamon.linux.maps import parse_line, read_lines
+from udamon.linux.maps import anonymous, read_lines
 from udamon.linux.open_files import open_file
 from udamon.linux.process_madvise import open_process
-from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
 from udamon.native._native import GONE, MOST_ADVISED, PteSampled, pte_sample
 from udamon.ops.address_spaces import AddressSpace
 from udamon.ops.kernel_tables import Opened
 from udamon.ops.page_sampler import PageSampler
+from udamon.targets.processes import process_of
 
 _MAPPINGS_NS = 1_000_000_000
-_MAPPINGS_SHARE = 100  # of the time, at most one part in so many goes into reading mappings
+_MAPPINGS_SHARE = 100  # reading mappings takes at most one part in 100 of the time
 _ADVICE_NS = 10_000  # what one range of a call takes at most: four times what was measured
 
 
@@ -72,14 +74,19 @@ class PteSampler(PageSampler):
         self.reads = self.advised = self.advice_calls = 0
         """Words of page tables that were read, pages that were advised, and calls that this took."""
         self._sys = roots.sys
-        self._flags = _open(roots.proc / "kpageflags", os.O_RDONLY)
-        self._bitmap = _open(roots.sys / "kernel/mm/page_idle/bitmap", os.O_RDWR)
+        self._flags = self._bitmap = -1
         self._most = MOST_ADVISED if max_pause_ns is None else max(1, max_pause_ns // _ADVICE_NS)
         self._open: dict[int, _OpenProcess] = {}
         self._anonymous: dict[int, list[Range]] = {}
         self._large_order = 0
         self._now_ns = now_ns
         self._stale_ns = 0
+        try:
+            self._flags = _open(roots.proc / "kpageflags", os.O_RDONLY)
+            self._bitmap = _open(roots.sys / IDLE_BITMAP, os.O_RDWR)
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close all files. Idempotent."""
@@ -97,15 +104,15 @@ class PteSampler(PageSampler):
             self._close_target(index)
         opened = [self._opened(target) for target in targets]
         self._read_mappings(targets)
-        anonymous = [(at, r) for at, t in enumerate(targets) for r in self._anonymous.get(t.index, ())]
+        ranges = [(at, r) for at, t in enumerate(targets) for r in self._anonymous.get(t.index, ())]
         memory, shape = self.opened.tables.memory, self.opened.tables.shape
         found = pte_sample(
             pagemaps=array("i", [GONE if one is None else one.space.page_map for one in opened]),
             pidfds=array("i", [GONE if one is None else one.pidfd for one in opened]),
             roots=array("Q", [0 if one is None else one.space.root for one in opened]),
-            anonymous_target=array("I", [at for at, _ in anonymous]),
-            anonymous_start=array("Q", [r.start for _, r in anonymous]),
-            anonymous_end=array("Q", [r.end for _, r in anonymous]),
+            anonymous_target=array("I", [at for at, _ in ranges]),
+            anonymous_start=array("Q", [r.start for _, r in ranges]),
+            anonymous_end=array("Q", [r.end for _, r in ranges]),
             large_order=self._large_order, most_advised=self._most, flags_fd=self._flags, bitmap_fd=self._bitmap,
             fd=memory.fd, words_fd=memory.words_fd, bpf=memory.name == "bpf", window=memory.window,
             segments=memory.segments, machine=shape.machine, levels=shape.levels, mask=shape.mask, **stretch,
@@ -130,7 +137,7 @@ class PteSampler(PageSampler):
                 return one
             except ProcessLookupError:  # it has executed a program: nothing of its old tables would tell
                 self._close_target(target.index)
-        process = ProcessId(target.pid or 0, target.start_time or 0)
+        process = process_of(target)
         with (
             suppress(TargetGone, NotPermitted),
             process_errors(process.pid, self._proc, process.start_time),
@@ -152,12 +159,9 @@ class PteSampler(PageSampler):
         self._anonymous.clear()
         for target in targets:
             if target.index in self._open:
-                process = ProcessId(target.pid or 0, target.start_time or 0)
+                process = process_of(target)
                 with suppress(OSError):  # it ended
-                    mappings = [parse_line(line) for line in read_lines(process, self._proc)]
-                    self._anonymous[target.index] = [
-                        m.range for m in mappings if m.inode == 0 and not m.name.startswith("[v")
-                    ]
+                    self._anonymous[target.index] = anonymous(read_lines(process, self._proc))
         self._large_order = (smallest_large_page(self._sys) // PAGE_SIZE).bit_length() - 1
         took = self._now_ns() - begin
         self._stale_ns = begin + max(_MAPPINGS_NS, _MAPPINGS_SHARE * took)

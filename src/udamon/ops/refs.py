@@ -23,7 +23,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from udamon.core.target import Target
-from udamon.errors import PauseTooLong
 from udamon.linux import maps
 from udamon.linux.clear_refs import clear_referenced
 from udamon.linux.failure import process_errors
@@ -40,9 +39,12 @@ from udamon.linux.smaps import (
 )
 from udamon.model import PAGE_SIZE, Range
 from udamon.ops.base import Shared, Touched
+from udamon.ops.hugetlb import left_out
+from udamon.ops.notes import Notes
 from udamon.ops.pauses import Pauses
 from udamon.ops.sharing import SharingProbe
 from udamon.ops.tlb import Way, displace
+from udamon.targets.processes import process_of
 from udamon.targets.spaces import AddressSpaces
 
 _GUEST = b"anon_inode:kvm-vcpu"
@@ -77,6 +79,7 @@ class Refs:
         self._advised: dict[int, list[tuple[int, int, str]]] = {}
         self.unseen: dict[int, int] = {}
         """Bytes of hugetlb pages at the last look, by target index."""
+        self._notes = Notes()
 
     def begin(self, targets: Sequence[Target]) -> None:
         """These are going to be looked at together."""
@@ -94,9 +97,8 @@ class Refs:
 
         Raises TargetGone, NotPermitted or NotSupported, and PauseTooLong where that would stop it for too long.
         """
-        process = _process(target)
-        if (why := self.pauses.too_long(target)) is not None:
-            raise PauseTooLong(why, temporary=self.pauses.backed_off(target))
+        process = process_of(target)
+        self.pauses.require_short(target)
         held, prioritized = Held(), self.pauses.prioritized(target)
         with process_errors(process.pid, self._proc, process.start_time):
             # Flushing has a cost where it tears down the page tables of a virtual machine.
@@ -109,12 +111,12 @@ class Refs:
         """Displace what the TLBs hold of those whose TLB was not flushed, once for all of them."""
         if self._tlb == "none":
             return
-        hidden = [t for t in targets if self._tlb == "visit" or self._guests.get(_process(t), False)]
-        displace(hidden, self._proc)
+        hidden = [t for t in targets if self._tlb == "visit" or self._guests.get(process_of(t), False)]
+        displace(hidden, self._notes, self._proc)
 
     def look(self, target: Target) -> list[Touched]:
         """Mappings with anything resident, in address order. Raises as `prepare`."""
-        process = _process(target)
+        process = process_of(target)
         held, prioritized = Held(), self.pauses.prioritized(target)
         with process_errors(process.pid, self._proc, process.start_time):
             data = read_smaps(process, self._proc, held=held, prioritized=prioritized)
@@ -126,6 +128,8 @@ class Refs:
             self.pauses.forget()
         self._guests[process] = _GUEST in data
         self.unseen[target.index] = hugetlb_bytes(data)
+        if self.unseen[target.index]:
+            self._notes.say("hugetlb", left_out(process.pid, self.name))
         self._advised[target.index] = advised(data)
         found = parse_mapped(data)
         resident = [seen for seen, _ in found]
@@ -141,7 +145,7 @@ class Refs:
 
     def forget(self, target: Target) -> None:
         """It is not going to be looked at any more."""
-        self._guests.pop(_process(target), None)
+        self._guests.pop(process_of(target), None)
         self.pauses.forget_target(target)
 
     def shared(self, target: Target) -> Sequence[Shared | None] | None:
@@ -152,6 +156,9 @@ class Refs:
         """As of the last look (smaps)."""
         return self._advised.get(target.index)
 
+    def news(self) -> list[str]:
+        return self._notes.news()
+
     def _is_guest(self, process: ProcessId) -> bool:
         if process not in self._guests:
             self._guests[process] = any(_GUEST in line for line in maps.read_lines(process, self._proc))
@@ -160,12 +167,6 @@ class Refs:
     def close(self) -> None:
         """Files of processes are opened anew for each look."""
         self._sharing.close()
-
-
-def _process(target: Target) -> ProcessId:
-    if target.pid is None or target.start_time is None:
-        raise ValueError("refs watches processes; this target is none")
-    return ProcessId(target.pid, target.start_time)
 
 
 def _intersecting(found: Iterable[Referenced], ranges: Sequence[Range]) -> list[Referenced]:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
+from udamon.errors import OutOfFiles
 from udamon.linux.failure import process_errors
 from udamon.linux.pagemap import PRESENT, open_page_map
 from udamon.linux.pagemap_scan import NoScan, scan_runs
@@ -53,6 +54,8 @@ class SharingProbe:
         if self._frames is not None and many and self._flags is not None:
             try:
                 self._flags.begin()
+            except OutOfFiles:
+                pass  # of each mapping nothing is sure until the next begin
             except OSError:
                 self._flags = None  # no privilege: it will not come back
 
@@ -148,7 +151,7 @@ def _repeated(
 
 def _of(seen: Referenced, mapped: MappingPages, family: int, *, alone: bool) -> Shared:
     file = mapped.inode != 0 and not mapped.anonymous
-    # Page cache is marked as referenced by whoever reads it, and pages that KSM shares by whoever has them.
+    # Any process that reads page cache marks it as referenced, and so does any that has a page that KSM merged.
     doubtful = max(0, seen.rss - mapped.anonymous) + mapped.merged
     return Shared(
         private=min(mapped.private, seen.rss) if alone else 0,
@@ -161,7 +164,7 @@ def _of(seen: Referenced, mapped: MappingPages, family: int, *, alone: bool) -> 
 
 
 def _sure(seen: Referenced, doubtful: int) -> int:
-    """Bytes that the process itself accessed, where so many of the referenced ones may be so because of others."""
+    """Bytes that the process itself accessed, at least; `doubtful` may be referenced because of others."""
     return max(0, min(seen.referenced, seen.rss) - doubtful)
 
 

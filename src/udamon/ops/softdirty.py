@@ -20,10 +20,11 @@ What its answers mean:
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from udamon.core.target import Target
-from udamon.errors import PauseTooLong
 from udamon.linux.clear_refs import clear_soft_dirty
 from udamon.linux.failure import process_errors
 from udamon.linux.held import Held
@@ -35,9 +36,12 @@ from udamon.linux.roots import Roots
 from udamon.linux.smaps import parse_referenced, read_smaps
 from udamon.model import PAGE_SIZE, Range
 from udamon.ops.base import Touched
+from udamon.ops.notes import Notes
 from udamon.ops.pauses import Pauses
 from udamon.ops.touched_ranges import TouchedRanges, cut
 from udamon.ranges import joined, overlap
+from udamon.targets.processes import process_of
+from udamon.units import format_size
 
 MAX_RANGES = 1000
 BUDGET = 1 << 24
@@ -76,11 +80,12 @@ class SoftDirty:
         self._only_ranges = only_ranges
         self._budget = budget
         self._known: dict[int, frozenset[Range]] = {}
-        self.maybe_same_space: dict[int, int] = {}
+        self.unsure: dict[int, int] = {}
         """Touched bytes, at the last look, of mappings that read written throughout and are new or have
         changed since `prepare`; by target index."""
         self.unseen: dict[int, int] = {}
-        """Resident bytes, at the last look, of mappings that the budget was too small for."""
+        """Resident bytes, at the last look and at most, of what the budget was too small for."""
+        self._notes = Notes()
 
     def begin(self, targets: Sequence[Target]) -> None:
         """It does not tell who else maps a page."""
@@ -99,13 +104,13 @@ class SoftDirty:
 
         Raises TargetGone, NotPermitted or NotSupported, and PauseTooLong where that would stop it for too long.
         """
-        process = _process(target)
-        if (why := self.pauses.too_long(target)) is not None:
-            raise PauseTooLong(why, temporary=self.pauses.backed_off(target))
+        process = process_of(target)
+        self.pauses.require_short(target)
         held = Held()
         if len(self._known) > _REMEMBERED:
-            for known in (self._known, self.maybe_same_space, self.unseen):
+            for known in (self._known, self.unsure, self.unseen):
                 known.clear()  # processes come and go: do not remember them for ever
+            self._notes.forget()
             self.pauses.forget()
         with process_errors(process.pid, self._proc, process.start_time):
             self._known[target.index] = frozenset(map(line_range, read_lines(process, self._proc)))
@@ -117,7 +122,7 @@ class SoftDirty:
 
     def look(self, target: Target) -> list[Touched]:
         """Ranges with anything resident, in address order. Raises as `prepare`."""
-        process, held = _process(target), Held()
+        process, held = process_of(target), Held()
         with process_errors(process.pid, self._proc, process.start_time):
             mappings = list(map(line_range, read_lines(process, self._proc)))
             if not mappings:
@@ -129,7 +134,8 @@ class SoftDirty:
             try:
                 found = self._answer(target.index, _scanned(fd, wanted, held), wanted, changed)
             except NoScan:
-                wanted, self.unseen[target.index] = self._affordable(process, wanted, held)
+                wanted, left = self._affordable(process, wanted, held)
+                self._left_out(target, left)
                 found = self._answer(target.index, read_runs(fd, wanted), wanted, changed)
             finally:
                 os.close(fd)
@@ -156,33 +162,40 @@ class SoftDirty:
                     written[wanted[number]] = written.get(wanted[number], 0) + end - start
             if dirty or categories & PRESENT:
                 found.add(number, start, end, end - start, end - start if dirty else 0)
-        self.maybe_same_space[index] = sum(size for piece, size in written.items() if piece not in sure)
+        self.unsure[index] = sum(size for piece, size in written.items() if piece not in sure)
         return found.ranges()
 
     def _affordable(self, process: ProcessId, wanted: Sequence[Range], held: Held) -> tuple[list[Range], int]:
-        """Parts of `wanted` with anything resident, the smallest first while the budget lasts; bytes left out."""
+        """Parts of `wanted` with anything resident, the smallest first while the budget lasts; and how much is resident
+        in the mappings of the other parts, at most that may be in these."""
         mappings = parse_referenced(read_smaps(process, self._proc, held=held))
-        parts = list(overlap(wanted, [Range(m.start, m.end) for m in mappings]))
-        taken: list[Range] = []
-        pages = self._budget
-        for part in sorted(parts, key=lambda r: r.size):
+        parts = sorted(overlap(wanted, [Range(m.start, m.end) for m in mappings]), key=lambda r: r.size)
+        pages, taken = self._budget, 0
+        for part in parts:
             pages -= part.size // PAGE_SIZE
             if pages < 0:
                 break
-            taken.append(part)
-        taken.sort()
-        read = {start for start, _ in taken}
-        left = sum(m.rss for m in mappings if m.start not in read) if len(taken) < len(parts) else 0
-        return taken, left
+            taken += 1
+        starts, left_out = [m.start for m in mappings], Counter[int]()
+        for part in parts[taken:]:
+            left_out[bisect_right(starts, part.start) - 1] += part.size
+        left = sum(min(mappings[number].rss, size) for number, size in left_out.items())
+        return sorted(parts[:taken]), left
+
+    def _left_out(self, target: Target, left: int) -> None:
+        self.unseen[target.index] = left
+        if left:
+            self._notes.say(
+                target.index,
+                f"softdirty leaves out up to {format_size(left)} of process {target.pid}: without PAGEMAP_SCAN (Linux "
+                f"6.7) a look reads {format_size(self._budget * PAGE_SIZE)} of addresses at most; use another --via.",
+            )
+
+    def news(self) -> list[str]:
+        return self._notes.news()
 
     def close(self) -> None:
         """Files are opened anew for each look."""
-
-
-def _process(target: Target) -> ProcessId:
-    if target.pid is None or target.start_time is None:
-        raise ValueError("softdirty watches processes; this target is none")
-    return ProcessId(target.pid, target.start_time)
 
 
 def _scanned(fd: int, wanted: Sequence[Range], held: Held) -> Iterator[Run]:

@@ -4,9 +4,9 @@ A processor sets the accessed bit of a page when it walks the page table. While 
 does not walk, so after the bit was cleared behind its back an access is seen only when the entry was flushed or
 displaced in the meantime. Ways to have it so:
 
-- flush: clear_refs 4 flushes all processors and costs a tenth of clear_refs 1, but only where the kernel keeps no
-  soft-dirty bits does it do nothing else. It is also left out for processes that run virtual machines, where it would
-  tear down the guest's page tables.
+- flush: clear_refs 4 flushes all processors and costs a tenth of clear_refs 1. It is used only where the kernel keeps
+  no soft-dirty bits: elsewhere it also clears these, and each page costs a fault at its next write. It is not used for
+  processes that run virtual machines, because it would tear down the guest's page tables.
 - visit: a thread of udamon runs for a moment on every processor that the target may run on and reads more pages than a
   TLB has entries (native/visits.c). It takes no privilege. It does not reach processors that the own cpuset leaves out.
 
@@ -33,6 +33,8 @@ from udamon.linux.procfs import allowed_cpus, read_stat
 from udamon.linux.roots import PROC
 from udamon.model import PAGE_SIZE
 from udamon.native._native import hot_set_start, visit_cpus
+from udamon.ops.notes import Notes
+from udamon.units import counted
 
 Way = Literal["flush", "visit", "none"]
 
@@ -52,21 +54,23 @@ def way() -> Way:
         return "none"
     if forced is not None:
         raise UsageError(f"{SWITCH}={forced} is no way to treat the TLB; give visit or none, or unset it.")
-    known = features.own_page_map_entries() != []
-    return "flush" if known and not features.soft_dirty() else "visit"
+    return "flush" if features.soft_dirty() is False else "visit"
 
 
-def displace(targets: Iterable[Target], root: Path = PROC) -> int:
-    """Displace what TLBs hold of `targets`, on every processor that they may run on.
-
-    Returns on how many processors that was not possible.
-    """
+def displace(targets: Iterable[Target], notes: Notes, root: Path = PROC) -> None:
+    """Displace what TLBs hold of `targets`, on every processor that they may run on; a note says where that was not
+    possible, on those that the own cpuset leaves out for example."""
     cpus: set[int] = set()
     for target in targets:
         if target.pid is not None:
             with suppress(OSError):  # it ended
                 cpus |= allowed_cpus(target.pid, root)
-    return len(cpus) - visit_cpus(cpus=array("i", sorted(cpus)))
+    if hidden := len(cpus) - visit_cpus(cpus=array("i", sorted(cpus))):
+        notes.say(
+            "tlb",
+            f"{hidden} of {counted(len(cpus), 'processor')} that targets may run on cannot be visited (the cpuset of "
+            "udamon?): small working sets there may be missed, for accesses through their TLB are not seen.",
+        )
 
 
 class HotSet:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from udamon.core.target import Target
-from udamon.linux.procfs import ProcessId, is_alive
+from udamon.linux.procfs import is_alive
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Emit
 from udamon.ops.three_regions import three_regions
-from udamon.targets.processes import ProcessSource
+from udamon.targets.processes import ProcessSource, process_of
 from udamon.targets.tracker import TargetTracker
 
 
@@ -42,7 +42,7 @@ class ProcessOperations:
         raise NotImplementedError
 
     def valid(self, target: Target) -> bool:
-        return is_alive(ProcessId(target.pid or 0, target.start_time or 0), self._roots.proc)
+        return is_alive(process_of(target), self._roots.proc)
 
     def finish(self, targets: Sequence[Target], emit: Emit) -> None:
         self.tracker.finish(targets, emit)

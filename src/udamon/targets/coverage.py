@@ -29,7 +29,7 @@ class BirthCounts(NamedTuple):
     """What a source of processes knows of those that came and went between two looks.
 
     `unseen`: how many did. `exact`: no other one did. `faults`: page faults of all that ever ran in the group, None
-    where nobody counts them.
+    where the kernel does not count them.
     """
 
     unseen: int = 0
@@ -51,16 +51,17 @@ class Coverage:
         self._unwatched: dict[ProcessId, int] = {}  # living, with their resident bytes
         self._ended: list[tuple[Stat, bool]] = []  # since the last look, and whether they were seen
         self._gone = 0  # since the last look
-        self._child_faults: dict[ProcessId, int] = {}
+        self._child_faults: dict[ProcessId, int] | None = None  # None: before the first look
         self._known: Counter[int] = (
             Counter()
         )  # by parent's pid: faults of seen processes that it will collect
         self._group: tuple[int, Mapping[ProcessId, int]] | None = None
         self._pending = False  # missed ones whose faults have not come yet
 
-    def unwatched(self, process: ProcessId, resident: int) -> None:
-        """A wanted process that cannot be watched, now or at all; `resident` is its size in bytes."""
-        self._unwatched.setdefault(process, resident)
+    def unwatched(self, process: ProcessId, resident: Callable[[], int]) -> None:
+        """A wanted process that cannot be watched, now or at all; `resident` tells its bytes, the first time."""
+        if process not in self._unwatched:
+            self._unwatched[process] = resident()
 
     def watched(self, process: ProcessId) -> None:
         """It can be, now."""
@@ -84,18 +85,18 @@ class Coverage:
         missed = len(ended) - seen + births.unseen + self._gone
         self._gone = 0
         self._exact &= births.exact
-        sure, maybe_same_space = self._by_children(living, ended)
+        sure, unsure = self._by_children(living, ended)
         if births.faults is not None:
-            sure, maybe_same_space = self._by_group(living, births.faults, bool(seen))
+            sure, unsure = self._by_group(living, births.faults, bool(seen))
         if sure and not missed and not self._pending and (not births.exact or births.faults is not None):
             missed = 1  # at least; into a group processes also come from elsewhere, of which no fork tells
             self._exact = False
         self._seen += seen
         self._missed += missed
         if missed or self._pending:
-            faults = sure + maybe_same_space
+            faults = sure + unsure
             self._bytes += faults * PAGE_SIZE
-            # Whose faults come now may have had them since the first look.
+            # The missed processes may have been given large pages at any time since the first look.
             most = self._bytes // PAGE_SIZE * (HUGE_PAGE_SIZE - PAGE_SIZE)
             self._larger = min(large() - self._large, most)
             self._sized |= faults > 0
@@ -119,32 +120,33 @@ class Coverage:
         }
 
     def _by_children(self, living: Collection[Stat], ended: Collection[tuple[Stat, bool]]) -> tuple[int, int]:
-        """Faults that parents took over from children nobody saw: surely so, and where a seen one was among them,
-        whose last faults are not known."""
-        first = not self._child_faults
+        """Faults that parents took over from missed children: for sure, and maybe. They are unsure where a parent has
+        also collected a child that was seen, for the last faults of that one are not known."""
         for stat, was_seen in ended:
             if was_seen:
                 self._known[stat.ppid] += stat.faults + stat.child_faults
-        before, self._child_faults = self._child_faults, {}
+        before, now = self._child_faults, dict[ProcessId, int]()
+        self._child_faults = now
         parents = {stat.pid for stat in living}
-        sure = maybe_same_space = 0
+        sure = unsure = 0
         collecting = {stat.ppid for stat, was_seen in ended if was_seen}
         for stat in living:
-            self._child_faults[stat.id] = stat.child_faults
-            # The children of who was born here since the last look have all come since; who came from elsewhere may
-            # have had others before.
-            born = not first and stat.ppid in parents
-            grown = stat.child_faults - before.get(stat.id, 0 if born else stat.child_faults)
+            now[stat.id] = stat.child_faults
+            # A process that was born here since the last look had no children before it. One that came from elsewhere
+            # may have had some.
+            born = before is not None and stat.ppid in parents
+            known = (before or {}).get(stat.id, 0 if born else stat.child_faults)
+            grown = stat.child_faults - known
             taken = min(self._known[stat.pid], grown)
             self._known[stat.pid] -= taken
             if taken or stat.pid in collecting:
-                maybe_same_space += grown - taken
+                unsure += grown - taken
             else:
                 sure += grown
         self._known = Counter(
             {pid: faults for pid, faults in self._known.items() if faults and pid in parents}
         )
-        return sure, maybe_same_space
+        return sure, unsure
 
     def _by_group(self, living: Collection[Stat], faults: int, some_ended: bool) -> tuple[int, int]:
         now = {stat.id: stat.faults for stat in living}

@@ -42,8 +42,8 @@ class ForkFollower:
         return self._events is not None
 
     def take(self, members: Collection[int]) -> tuple[list[int], int]:
-        """The pids of processes that were born to `members`, or to one of these, since the last call, and how many of
-        those were born whose pid is another process's since: those surely have ended."""
+        """Pids of the descendants of `members` that were born since the last call; and the number of those that surely
+        have ended, because their pid was given to another process since."""
         if self._events is None:
             return [], 0
         try:

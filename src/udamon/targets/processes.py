@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from typing import Protocol
 
+from udamon.core.target import Target
 from udamon.errors import CannotError, TargetGone, UsageError
 from udamon.linux.cgroup.groups import cgroup_pids, find_cgroup
 from udamon.linux.cgroup.memory import memory_cgroup, page_faults
@@ -31,7 +32,7 @@ class ProcessSource(Protocol):
 
     def forked(self) -> list[ProcessId]:
         """Those that began since the last call of this or of `processes`, are wanted and may still live, where the
-        kernel's events tell of them. Costs next to nothing while nobody forks."""
+        kernel's events tell of them. Costs next to nothing while there are no forks."""
 
     def expecting(self) -> bool:
         """True while processes may still come although there are none now."""
@@ -41,6 +42,13 @@ class ProcessSource(Protocol):
 
     def close(self) -> None:
         """Release what was opened. Idempotent."""
+
+
+def process_of(target: Target) -> ProcessId:
+    """The process that a target is. Raises ValueError for physical and simulated memory."""
+    if target.pid is None or target.start_time is None:
+        raise ValueError(f"target {target.index} is no process")
+    return ProcessId(target.pid, target.start_time)
 
 
 def self_only() -> frozenset[int]:
@@ -88,13 +96,13 @@ class NamedProcesses:
         return list(self._wanted)
 
     def forked(self) -> list[ProcessId]:
-        return []  # nobody else is wanted
+        return []  # no other process is wanted
 
     def expecting(self) -> bool:
         return False
 
     def births(self) -> BirthCounts:
-        """Nobody else is wanted."""
+        """No other process is wanted."""
         return BirthCounts()
 
     def close(self) -> None:
@@ -162,7 +170,9 @@ class CgroupProcesses:
             _watchable(pid, self._root, self._exclude) for pid in cgroup_pids(self._directory, self._root)
         )
         found = [stat.id for stat in stats if stat is not None]
-        self._forks.look(self._members, self._exclude)  # who was born here and left is no member any more
+        self._forks.look(
+            self._members, self._exclude
+        )  # counts the ended ones; the others are in the list, or have left
         self._members = {process.pid for process in found}
         return found
 

@@ -35,7 +35,10 @@ class AddressSpaces:
                     stat = read_stat(target.pid, self._root)
                 except OSError:
                     continue
-                found[target.index] = stat.start_code, stat.start_stack
+                if not stat.main_ended:
+                    found[target.index] = stat.start_code, stat.start_stack
+                elif target.index in self._families:  # where code begins shows no more: it is as it was
+                    found[target.index] = self._families[target.index]
         same = {index for index, family in found.items() if self._families.get(index) == family}
         for family, spaces in list(self._spaces.items()):
             kept = [[one for one in space if one.index in same] for space in spaces]
@@ -75,7 +78,7 @@ class AddressSpaces:
         return target.index
 
     def family(self, target: Target) -> Family | None:
-        """None for a target that was not there at the last update."""
+        """None for a target that was not there at the last update, or whose main thread had ended before the first."""
         return self._families.get(target.index)
 
     def maybe_same_space(self, target: Target) -> bool:

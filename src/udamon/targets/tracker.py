@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 from udamon.core.target import Target
 from udamon.errors import CannotError, NotPermitted, OutOfFiles, TargetGone
@@ -12,7 +13,16 @@ from udamon.linux import open_files
 from udamon.linux.failure import owner, process_errors
 from udamon.linux.large_pages import large_pages_given
 from udamon.linux.maps import current, line_range, parse_line, read_raw_lines
-from udamon.linux.procfs import ProcessId, Stat, is_running, read_cmdline, read_exe, read_stat, resident_bytes
+from udamon.linux.procfs import (
+    ProcessId,
+    Stat,
+    is_running,
+    read_cmdline,
+    read_exe,
+    read_stat,
+    resident_bytes,
+    stat_of,
+)
 from udamon.linux.roots import Roots
 from udamon.lock import Lock, take_lock
 from udamon.model import Emit, Range
@@ -66,11 +76,13 @@ class TargetTracker:
         """
         self._changed = []
         wanted = self.source.processes()
+        still_wanted = frozenset(wanted)
+        self._noted &= still_wanted
         watched = {entry.process for entry in self._entries.values()}  # who ends now is not begun again
         self._young.clear()
         self._executing.clear()
         for target in list(targets):
-            self._refresh(target, targets, wanted, emit)
+            self._refresh(target, targets, still_wanted, emit)
         waiting = [process for process in wanted if process not in watched]
         refusals = [r for p in waiting if (r := self._try_add(p, targets, emit)) is not None]
         self._tell_full(len(wanted), emit)
@@ -101,7 +113,7 @@ class TargetTracker:
         living = []
         for entry in entries.values():
             with suppress(OSError):
-                living.append(read_stat(entry.process.pid, self._roots.proc))
+                living.append(stat_of(entry.process, self._roots.proc))
         with suppress(CannotError, OSError):  # who came since the last update was not watched, and who went
             known = {entry.process for entry in entries.values()}
             unseen += [process for process in self.source.processes() if process not in known]
@@ -143,7 +155,7 @@ class TargetTracker:
     def _try_add(self, process: ProcessId, targets: list[Target], emit: Emit) -> CannotError | None:
         strict = process.pid in self.source.named and not self._started
         if self._full():
-            self._coverage.unwatched(process, resident_bytes(process.pid, self._roots.proc))
+            self._coverage.unwatched(process, partial(resident_bytes, process.pid, self._roots.proc))
             return None
         try:
             self._add(process, targets, emit)
@@ -171,7 +183,7 @@ class TargetTracker:
     def _note(self, process: ProcessId, refusal: CannotError, emit: Emit) -> CannotError:
         if process not in self._noted:
             self._noted.add(process)
-            self._coverage.unwatched(process, resident_bytes(process.pid, self._roots.proc))
+            self._coverage.unwatched(process, partial(resident_bytes, process.pid, self._roots.proc))
             emit("note", {"text": f"not watched: {refusal}"})
         return refusal
 
@@ -194,9 +206,9 @@ class TargetTracker:
         self._take_mappings(target, lines, emit)
 
     def _refresh(
-        self, target: Target, targets: list[Target], wanted: list[ProcessId] | None, emit: Emit
+        self, target: Target, targets: list[Target], wanted: frozenset[ProcessId] | None, emit: Emit
     ) -> None:
-        """Of a target as it is now; without `wanted` nobody has left."""
+        """Of a target as it is now; without `wanted` no target has left."""
         entry = self._entries[target.index]
         proc = self._roots.proc
         try:
@@ -221,10 +233,9 @@ class TargetTracker:
         return stat.start_code, stat.start_stack, read_exe(process.pid, self._roots.proc)
 
     def _notice_exec(self, target: Target, entry: _Entry, emit: Emit) -> None:
-        stat = read_stat(entry.process.pid, self._roots.proc)
-        if stat.start_time != entry.process.start_time:
-            raise ProcessLookupError  # it has ended since its mappings were read
-        entry.stat = stat
+        entry.stat = stat = stat_of(entry.process, self._roots.proc)
+        if stat.main_ended:
+            return  # its program shows no more; an exec by another thread would make that the main one
         image = self._image(entry.process, stat)
         if image == entry.image:
             return

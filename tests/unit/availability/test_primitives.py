@@ -12,6 +12,7 @@ from udamon.availability.primitives import PROBES, probe, proved_pte, require
 from udamon.errors import ConfigError, NotSupported, UsageError
 from udamon.linux import features
 from udamon.linux.roots import Roots
+from udamon.ops.tlb import way
 
 
 def test_an_explicit_wish_is_refused_with_the_reason(roots: Roots) -> None:
@@ -54,6 +55,30 @@ def test_actions_are_not_promised_where_nothing_is_there(roots: Roots, name: str
 def capable(roots: Roots, *numbers: int) -> None:
     bits = sum(1 << number for number in numbers)
     (roots.proc / "self/status").write_text(f"Tgid:\t1\nUid:\t0\t0\t0\t0\nCapEff:\t{bits:016x}\n")
+
+
+def test_soft_dirty_bits_that_are_not_known(roots: Roots, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the own page map cannot be read nothing is said of the kernel."""
+    monkeypatch.setattr(features, "own_page_map_entries", list)
+    found = probe("softdirty", roots)
+    assert not found.usable
+    assert "is not known" in found.why
+    assert way() == "visit"
+    monkeypatch.setattr(features, "own_page_map_entries", lambda: [1 << 63])
+    assert "does not keep" in probe("softdirty", roots).why
+    assert way() == "flush"
+
+
+def test_whose_memory_is_seen(roots: Roots) -> None:
+    """Of others neither with the one capability nor with the other: clear_refs is a file that its owner may write."""
+    (roots.proc / "self").mkdir(parents=True, exist_ok=True)
+    (roots.proc / "self/clear_refs").write_text("")
+    (roots.proc / "self/smaps").write_text("\nReferenced:")
+    both = (features.CAP_SYS_PTRACE, features.CAP_DAC_OVERRIDE)
+    for numbers in ((), both[:1], both[1:], (features.CAP_SYS_PTRACE, features.CAP_DAC_READ_SEARCH), both):
+        capable(roots, *numbers)
+        found = "any process" if numbers == both else "your own processes"
+        assert probe("refs", roots).why == f"It sees {found}, at the grain of mappings."
 
 
 def with_bpf(roots: Roots) -> None:

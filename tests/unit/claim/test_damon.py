@@ -229,6 +229,23 @@ def test_what_is_written_was_noted_before(left: Left, monkeypatch: pytest.Monkey
     assert noted[0] == ["200000", "300000"]
 
 
+def test_without_room_for_the_note_nothing_is_written(left: Left) -> None:
+    claim = claimed(left)
+    left.roots.run.rename(left.roots.run.with_name("elsewhere"))
+    left.roots.run.write_text("")
+    before = claim.tree.settings()
+    for act in (
+        lambda: claim.set_up([("contexts/0/monitoring_attrs/nr_regions/min", "12")]),
+        claim.start,
+        lambda: claim.use_instance("udamon-1"),
+    ):
+        with pytest.raises(CannotError, match="cannot be noted in .*; make it a directory"):
+            act()
+    assert claim.tree.settings() == before
+    left.roots.run.unlink()
+    claim.release()
+
+
 def test_what_somebody_else_made_anew_is_not_given_back(left: Left) -> None:
     claim = claimed(left)
     left.tree.root.rename(left.tree.root.with_name("before"))

@@ -138,9 +138,19 @@ def test_paths_that_lead_to_the_real_tree(
 def test_mountinfo_is_read() -> None:
     text = "28 1 0:25 / /sys rw,nosuid shared:7 - sysfs sysfs rw\n29 28 0:6 /a\\040b /mnt/x\\134y rw - tmpfs t rw\n"
     assert parse_mountinfo(text) == [
-        MountInfo("/", "/sys", "sysfs", os.makedev(0, 25)),
-        MountInfo("/a b", "/mnt/x\\y", "tmpfs", os.makedev(0, 6)),
+        MountInfo("/", "/sys", "sysfs", os.makedev(0, 25), frozenset({"rw"})),
+        MountInfo("/a b", "/mnt/x\\y", "tmpfs", os.makedev(0, 6), frozenset({"rw"})),
     ]
+
+
+def test_a_path_in_mountinfo_may_have_any_character() -> None:
+    """Users choose where they mount what they may mount, and the kernel writes all but blanks, tabs, line ends and
+    backslashes as they are."""
+    for odd in "\r\v\f\x1c\x1d\x1e\x85\u2028":
+        (found,) = parse_mountinfo(
+            f"30 1 0:6 / /m/{odd}x rw shared:1 master:2 propagate_from:3 - fuse f rw,a\n"
+        )
+        assert found == MountInfo("/", f"/m/{odd}x", "fuse", os.makedev(0, 6), frozenset({"rw", "a"}))
 
 
 def test_an_open_directory_is_a_path_too(tmp_path: Path) -> None:

@@ -58,8 +58,8 @@ def test_a_late_look_gives_bounds_and_names_its_model() -> None:
     found = sample(40, 40, (DELTA, 0), [Look(4 * DELTA, 4 * DELTA, 4 * DELTA, 20)], DELTA, TICKS)
     assert (found.low, found.high) == (0.125, 0.5)
     assert found.share == pytest.approx(1 - 0.5**0.25)
-    maybe_same_space = sample(40, 40, (DELTA, 0), [Look(2 * DELTA, 3 * DELTA, 4 * DELTA, 20)], DELTA, TICKS)
-    assert (maybe_same_space.low, maybe_same_space.high) == (0.125, 0.5)
+    unsure = sample(40, 40, (DELTA, 0), [Look(2 * DELTA, 3 * DELTA, 4 * DELTA, 20)], DELTA, TICKS)
+    assert (unsure.low, unsure.high) == (0.125, 0.5)
     early = sample(40, 40, (DELTA, 0), [Look(DELTA // 2, DELTA // 2, DELTA // 2, 10)], DELTA, TICKS)
     assert (early.low, early.high) == (0.25, 0.5)
 

@@ -414,6 +414,14 @@ def test_of_several_targets_those_that_may_be_looked_at_are() -> None:
     assert rig.kdamond.skipped == 3
 
 
+def test_what_looks_leave_out_is_told() -> None:
+    rig = CensusRig()
+    rig.census.left_out.append("memory is left out.")
+    rig.stop_after(3)
+    rig.kdamond.run()
+    assert notes(rig) == ["memory is left out."]
+
+
 def test_one_address_space_is_stopped_by_one_look() -> None:
     """What a look does to it is told once, and a window that is left out is one of each target."""
     rig = CensusRig(targets=4)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from udamon.errors import CannotError, UsageError
+from udamon.errors import CannotError, OutOfFiles, UsageError
 from udamon.linux.cgroup.names import GroupName, all_groups, find_container, find_unit, parse
 
 A, B = "a" * 64, "0123456789abcdef" * 4
@@ -85,6 +87,15 @@ def test_units_and_containers(root: Path) -> None:
     assert find_container("aaaa", root) == f"/docker/{A}"
     assert find_container(B, root) == f"/docker/{B}"
     assert len(list(all_groups(root))) == len(set(all_groups(root))) == 12
+
+
+def test_groups_that_cannot_be_opened_are_not_missing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "scandir", full)
+    with pytest.raises(OutOfFiles):
+        find_unit("a", root)
 
 
 def test_what_is_not_one_group(root: Path) -> None:

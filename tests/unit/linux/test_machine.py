@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.unit.linux.test_fake import FakeProc
-from udamon.errors import CannotError, NotPermitted, NotSupported
+from udamon.errors import CannotError, NotPermitted, NotSupported, OutOfFiles
 from udamon.linux import features, iomem
 from udamon.linux.cgroup import groups as cgroup
+from udamon.linux.procfs import read_bytes
 from udamon.linux.roots import Roots
 from udamon.linux.sysfs_damon import kernel_damon
 from udamon.model import PAGE_SIZE, Range
@@ -79,6 +83,29 @@ def test_cgroup_that_was_removed(tmp_path: Path) -> None:
     assert cgroup.cgroup_pids(tmp_path / "gone") == []
 
 
+def test_a_threaded_cgroup_that_goes_during_a_look(
+    fake: FakeProc, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its processes are those of its threads; where it was removed since, or its files are kept from us, that is told
+    as of any cgroup."""
+    answers: dict[str, bytes | int] = {"cgroup.procs": errno.EOPNOTSUPP, "cgroup.threads": b"9\n"}
+
+    def read(path: str | Path) -> bytes:
+        answer = answers.get(os.path.basename(path))
+        if isinstance(answer, int):
+            raise OSError(answer, os.strerror(answer))
+        return read_bytes(path) if answer is None else answer
+
+    monkeypatch.setattr(cgroup, "read_bytes", read)
+    fake.process(9)
+    assert cgroup.own_pids(tmp_path, fake.root) == {9}
+    answers["cgroup.threads"] = errno.ENODEV
+    assert cgroup.own_pids(tmp_path, fake.root) == set()
+    answers["cgroup.threads"] = errno.EACCES
+    with pytest.raises(NotPermitted, match="cgroup.threads may not be read"):
+        cgroup.own_pids(tmp_path, fake.root)
+
+
 def test_no_cgroups_at_all(fake: FakeProc) -> None:
     _mount(fake, "23 1 0:5 / /proc rw - proc proc rw")
     with pytest.raises(NotSupported, match="no cgroup hierarchy is mounted"):
@@ -103,6 +130,16 @@ def test_system_ram() -> None:
         Range(first, last),
         Range(0x100000, 0xC0001000 // PAGE_SIZE * PAGE_SIZE),
         Range(0x100000000, 0x140000000),
+    ]
+
+
+def test_ram_that_a_driver_added() -> None:
+    """It stands below its device (virtio_mem, kmem)."""
+    added = "140000000-3ffffffff : virtio0\n  140000000-17fffffff : System RAM (virtio_mem)\n"
+    added += "  200000000-20fffffff : System RAM (virtio_mem)\n    200000000-200000fff : Kernel code\n"
+    assert iomem.parse_system_ram(IOMEM + added)[-2:] == [
+        Range(0x100000000, 0x180000000),
+        Range(0x200000000, 0x210000000),
     ]
 
 
@@ -212,9 +249,26 @@ def test_feature_files(fake: FakeProc, tmp_path: Path) -> None:
     assert not features.page_monitor(fake.root)
 
 
+@pytest.mark.parametrize("probe", [features.page_monitor, features.own_page_map_entries])
+def test_want_of_descriptors_says_nothing_of_a_kernel(
+    probe: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = os.open
+
+    def full(path: str | Path, *arguments: int, **_: int) -> int:
+        if os.path.basename(path) == "maps":
+            return opened(path, *arguments)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "open", full)
+    monkeypatch.setattr("builtins.open", full)
+    with pytest.raises(OutOfFiles):
+        probe()
+
+
 def test_probes_answer_on_the_real_machine() -> None:
     """No probe raises, whatever the machine offers."""
-    features.soft_dirty(), features.frame_numbers(), features.pagemap_scan()
+    features.soft_dirty(), features.frame_numbers()
     assert features.process_madvise() in features.SystemCall
     assert features.advice_known("willneed")
     with pytest.raises(KeyError):

@@ -288,6 +288,63 @@ def test_a_frame_that_comes_back_as_the_same_table(fake: FakeKcore, told: bool) 
     assert odd <= tables.changed / 100
 
 
+def test_a_page_of_a_gib_is_in_a_table_that_is_there(fake: FakeKcore) -> None:
+    """The table was unhung before it was read, and its frame holds something else: no page of 1 GiB is told."""
+    root, tables_at = fake.frame(), deque(fake.frame() for _ in range(32))
+    stop = threading.Event()
+
+    def churn() -> None:
+        with fake.path.open("r+b", buffering=0) as file:
+            while not stop.is_set():
+                tables_at.rotate()
+                for at, word in ((tables_at[0], 0), (root, tables_at[0] | TABLE_BITS), (root, 0),
+                                 (tables_at[0], RAM_AT | OWN | LEAF)):  # fmt: skip
+                    os.pwrite(file.fileno(), struct.pack("<Q", word), DATA_AT + at - RAM_AT)
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    tables = opened(fake)
+    try:
+        for _ in range(200_000):
+            told = [set(looked.states) for looked in tables.look(root, 0, BLOCK)]
+            assert told in ([], [{PAGE_UNKNOWN}])
+            if tables.changed >= 100:
+                break
+    finally:
+        stop.set()
+        thread.join()
+    assert tables.changed > 0, "nothing changed meanwhile; nothing is proved"
+
+
+def test_what_is_unknown_counts_once(fake: FakeKcore) -> None:
+    """Where all of a GiB is read again, for a table above it changed, what was unknown before counts no more."""
+    root, blocks = fake.frame(), 512
+    for i in range(blocks):
+        fake.map(root, i * BLOCK, 1 << 45 | TABLE_BITS, 1)  # not in RAM
+    entry, stop = fake.word(root), threading.Event()
+
+    def churn() -> None:
+        with fake.path.open("r+b", buffering=0) as file:
+            while not stop.is_set():
+                for word in (entry + PAGE, entry):
+                    os.pwrite(file.fileno(), struct.pack("<Q", word), DATA_AT + root - RAM_AT)
+
+    thread = threading.Thread(target=churn)
+    thread.start()
+    tables = opened(fake)
+    try:
+        for _ in range(20_000):
+            before = tables.unknown
+            told = sum(bytes(looked.states).count(PAGE_UNKNOWN) for looked in tables.look(root, 0, 1 << 30))
+            assert tables.unknown - before == told
+            if tables.changed >= 2000:
+                break
+    finally:
+        stop.set()
+        thread.join()
+    assert tables.changed > 0, "nothing changed meanwhile; nothing is proved"
+
+
 def test_a_device_stays_in_its_table(fake: FakeKcore) -> None:
     """Entries of frames that are no RAM and stay are told as they are: not counted, and the others beside them too."""
     root = fake.frame()

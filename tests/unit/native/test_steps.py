@@ -350,14 +350,14 @@ def test_an_answer_that_its_segment_does_not_explain_is_a_suspect() -> None:
 def test_a_suspect_whose_neighbours_are_near_is_one_if_it_said_so_often() -> None:
     cold = row(0, 16, MISS), row(18, 48, MISS)
     once, thrice = [Point(16 * PAGE, HIT)], [Point(16 * PAGE, HIT, age) for age in (2, 1, 0)]
-    maybe_same_space = [Point(16 * PAGE, MISS, 1), Point(16 * PAGE, HIT)]
+    unsure = [Point(16 * PAGE, MISS, 1), Point(16 * PAGE, HIT)]
     found = [(9, 16, 17, 18)]
 
     def suspects(middle: list[Point], room: int) -> list[tuple[float, ...]]:
         return outliers([*cold[0], *middle, *cold[1]], room=room)
 
-    assert [suspects(middle, 9) for middle in (once, thrice, maybe_same_space)] == [found, found, []]
-    assert [suspects(middle, 10) for middle in (once, thrice, maybe_same_space)] == [[], found, []]
+    assert [suspects(middle, 9) for middle in (once, thrice, unsure)] == [found, found, []]
+    assert [suspects(middle, 10) for middle in (once, thrice, unsure)] == [[], found, []]
 
 
 def test_a_huge_page_that_surprises_is_one_suspect() -> None:

@@ -33,7 +33,7 @@ from tests.unit.fake_idle import (
 from tests.unit.native_calls import named
 from udamon.core.policy import ACCESSED, NO_PAGE, NOT_ACCESSED, Answers, Slots
 from udamon.core.target import Target
-from udamon.errors import NotPermitted, NotSupported
+from udamon.errors import NotPermitted, NotSupported, OutOfFiles
 from udamon.linux.roots import Roots
 from udamon.native._native import Sampled, idle_sample
 from udamon.ops.idle import IdleSampler
@@ -359,6 +359,21 @@ def test_descriptors_come_and_go_with_targets(fake: FakeIdle, sampler: IdleSampl
         target = Target(pid, pid, START_TIME)
         sampler.sample([target], slots_of((0, 1, 1, 1)), time.monotonic_ns(), 1, 1_000, seed=1)
     assert len(os.listdir("/proc/self/fd")) == before + 1
+
+
+def test_a_sampler_that_cannot_be_made_leaves_no_file_open(
+    fake: FakeIdle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(NotSupported):
+        IdleSampler(Roots(fake.roots.proc, tmp_path / "none"))
+    monkeypatch.setattr(os, "eventfd", full)
+    with pytest.raises(OutOfFiles, match="ulimit -n"):
+        IdleSampler(fake.roots)
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_a_bitmap_that_refuses_counts_its_errno(fake: FakeIdle) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,14 +15,15 @@ import pytest
 from tests.unit.fake_kcore import ACCESSED, LEAF, SPECIAL, USER, VALID, FakeKcore, opened
 from tests.unit.linux.test_fake import FakeProc
 from udamon.core.target import Target
-from udamon.errors import NotPermitted, NotSupported, PauseTooLong, TargetGone, UsageError
+from udamon.errors import NotPermitted, NotSupported, OutOfFiles, PauseTooLong, TargetGone, UsageError
 from udamon.linux.held import Held
 from udamon.linux.process_madvise import COLD
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
-from udamon.ops import cold_clearing, hugetlb
+from udamon.ops import cold_clearing, hugetlb, idle_clearing, kernel_tables
 from udamon.ops.clearing_way import SHORTAGE_HOLD_NS, Clear
 from udamon.ops.cold_clearing import PIECE
+from udamon.ops.hugetlb import _internal as devices
 from udamon.ops.kernel_tables import SWITCH, open_tables
 from udamon.ops.opening import open_census, open_ops
 from udamon.ops.pte import Pte, clear_way
@@ -44,6 +47,11 @@ BITS = {
     0xA: 0,
     0x10: ACCESSED,
 }
+
+
+def full(*_: object) -> int:
+    """As a call that opens a file where no further one may be open."""
+    raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
 
 class Machine:
@@ -117,6 +125,10 @@ def test_look(machine: Machine, target: Target) -> None:
     assert (machine.proc / "9/clear_refs").read_text() == "1"
     assert census.look(target) == FOUND
     assert census.unseen == {4: 0}
+    assert [text.partition(":")[0] for text in census.news()] == [
+        "process 9 uses hugetlb pages, which pte does not see"
+    ]
+    assert census.news() == []
     assert census.pauses.touched_pages == 3 + 512
     census.close()
     census.close()
@@ -136,6 +148,15 @@ def test_hugetlb_by_what_the_process_has_mounted(
     line = "30 1 0:49 / /huge rw - hugetlbfs none rw\n31 1 8:1 / / rw - ext4 /dev/sda rw\n"
     (machine.proc / "9/mountinfo").write_text(line)
     assert machine.census().look(target) == FOUND
+
+
+def test_devices_of_hugetlb_are_not_kept_where_no_file_can_be_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    devices.cache_clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "memfd_create", full)
+        with pytest.raises(OutOfFiles):
+            devices()
+    assert devices() == devices.__wrapped__()
 
 
 def test_tables_that_are_not_the_process(machine: Machine, target: Target) -> None:
@@ -201,6 +222,19 @@ def test_clearing_by_advice(machine: Machine, target: Target, monkeypatch: pytes
     assert exposed == []
 
 
+def test_a_page_that_was_moved_out_meanwhile_is_not_shared(
+    machine: Machine, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its table was read before, and said that it was accessed."""
+    Advice(monkeypatch)
+    census = machine.census(clear="cold")
+    machine.entries[0x2] = 1 << 62
+    machine.entries[0x200:0x400] = [PRESENT | EXCLUSIVE | 0x200 + i for i in range(0x200)]
+    machine.write_page_map()
+    census.prepare(target)
+    assert census._cold.refused == set()
+
+
 def test_shared_pages_are_cleared_by_refs(
     machine: Machine, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +251,33 @@ def test_shared_pages_are_cleared_by_refs(
         assert (machine.proc / "9/clear_refs").read_text() == "1"
     assert len(advice.vectors) == 1
     assert exposed == [target, target]
+
+
+def test_memory_that_is_unmapped_meanwhile_is_no_refusal(
+    machine: Machine, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A call ends before the vector with a hole, then fails by it; those behind it are advised, too."""
+    maps = MAPS + "".join(f"{at:x}000-{at:x}800 rw-p 00000000 00:00 0 \n" for at in range(0x500, 0x505))
+    machine.fake.process(9, start_time=100, maps=maps, smaps="")
+    machine.entries[0x200:0x400] = [PRESENT | EXCLUSIVE | 0x200 + i for i in range(0x200)]
+    machine.write_page_map()
+    worked_off: list[Range] = []
+
+    def advise(fd: int, vectors: Sequence[Range], advice: int) -> int:
+        done = list(takewhile(lambda v: v.start != 0x502000, vectors))
+        if not done:
+            raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+        worked_off.extend(done)
+        return sum(v.size for v in done)
+
+    Advice(monkeypatch)
+    monkeypatch.setattr(cold_clearing, "advise", advise)
+    census = machine.census(clear="cold")
+    census.prepare(target)
+    assert (machine.proc / "9/clear_refs").read_text() == "3"
+    assert census._cold.refused == set()
+    starts = [0x1000, 0x200000, 0x500000, 0x501000, 0x503000, 0x504000]
+    assert [one.start for one in worked_off] == starts
 
 
 @pytest.mark.parametrize("number", [1, 22])
@@ -313,12 +374,18 @@ def test_auto_does_not_advise_while_memory_is_short(
     assert advice.vectors, "who asks for it gets it"
 
 
-def test_clearing_by_idle_page_tracking(machine: Machine, target: Target, tmp_path: Path) -> None:
+def test_clearing_by_idle_page_tracking(
+    machine: Machine, target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Only what is accessed is marked; a huge page by its head; no lock is held, so no limit is in the way."""
     bitmap = tmp_path / "sys/kernel/mm/page_idle/bitmap"
     bitmap.parent.mkdir(parents=True)
     with pytest.raises(NotSupported, match="CONFIG_IDLE_PAGE_TRACKING"):
         Pte(machine.opened, Roots(machine.proc, tmp_path / "sys"), clear="idle")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", full)
+        with pytest.raises(OutOfFiles):
+            Pte(machine.opened, Roots(machine.proc, tmp_path / "sys"), clear="idle")
     bitmap.write_bytes(bytes(1 << 10))
     census = Pte(machine.opened, Roots(machine.proc, tmp_path / "sys"), clear="idle", max_pause_ns=1)
     census.prepare(target)
@@ -330,6 +397,33 @@ def test_clearing_by_idle_page_tracking(machine: Machine, target: Target, tmp_pa
     census.close()
 
 
+def test_tables_are_closed_where_nothing_comes_of_them(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kernel_tables, "open_tables", lambda **_: machine.opened)
+    roots = Roots(machine.proc, tmp_path / "sys")
+    ops = open_ops("vaddr", process_source([9], root=machine.proc), roots=roots)
+    with pytest.raises(NotSupported, match="CONFIG_IDLE_PAGE_TRACKING"):
+        open_census("pte", ops, roots, clear="idle", allowed=True)
+    assert machine.opened.tables.memory.fd == -1
+
+
+def test_all_of_a_long_stretch_of_frames_is_marked_idle(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel takes one page of the bitmap a call, whatever is written."""
+    bitmap = tmp_path / "sys/kernel/mm/page_idle/bitmap"
+    bitmap.parent.mkdir(parents=True)
+    bitmap.write_bytes(b"")
+    written = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: written(fd, data[:PAGE_SIZE], at))
+    clearing = idle_clearing.IdleClearing(machine.opened.tables, tmp_path / "sys")
+    words = PAGE_SIZE // 8 * 2 + 3
+    clearing._write({word: word + 1 for word in range(7, 7 + words)})
+    clearing.close()
+    assert bitmap.read_bytes() == struct.pack(f"<7Q{words}Q", *[0] * 7, *range(8, 8 + words))
+
+
 def test_calls_are_small_and_never_cut_a_huge_page() -> None:
     ranges = [Range(0x1000, 3 * PIECE + 0x5000), Range(4 * PIECE, 4 * PIECE + 0x1000)]
     ranges += [Range(i << 40, (i << 40) + PAGE_SIZE) for i in range(1, 1500)]
@@ -339,6 +433,12 @@ def test_calls_are_small_and_never_cut_a_huge_page() -> None:
     assert sum(v.size for v in flat) == sum(r.size for r in ranges)
     ends = {end for r in ranges for end in r}
     assert all(end in ends or end % (2 << 20) == 0 for v in flat for end in v)
+
+
+def test_a_back_end_that_there_is_not(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SWITCH, "memory")
+    with pytest.raises(UsageError, match="give bpf or kcore, or unset it"):
+        open_tables(allowed=True, roots=Roots(machine.proc))
 
 
 def test_only_what_there_is_can_be_asked_for(machine: Machine) -> None:

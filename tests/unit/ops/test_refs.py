@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from udamon.core.target import Target
 from udamon.errors import TargetGone
 from udamon.linux.roots import Roots
 from udamon.model import Range
+from udamon.ops import tlb
 from udamon.ops.refs import Refs
 
 SMAPS = (
@@ -38,6 +40,11 @@ def test_look(fake: FakeProc, target: Target) -> None:
     refs = Refs(Roots(fake.root))
     assert refs.look(target) == [(0x1000, 0x5000, 16384, 8192), (0x9000, 0xB000, 8192, 0)]
     assert refs.unseen == {4: 2 << 20}
+    assert refs.news() == [
+        "process 9 uses hugetlb pages, which refs does not see: all figures leave such pages out."
+    ]
+    refs.look(target)
+    assert refs.news() == []
 
 
 def test_look_within_ranges(fake: FakeProc, target: Target) -> None:
@@ -65,6 +72,18 @@ def test_prepare_clears_and_flushes(fake: FakeProc, target: Target) -> None:
     fake.process(9, start_time=100, maps=MAPS + vcpu)
     Refs(Roots(fake.root), tlb="flush").prepare(target)
     assert file.read_text() == "1"
+
+
+def test_processors_that_cannot_be_visited_are_told(
+    fake: FakeProc, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tlb, "allowed_cpus", lambda *_: os.sched_getaffinity(0) | {1 << 20})
+    refs, number = Refs(Roots(fake.root), tlb="visit"), len(os.sched_getaffinity(0)) + 1
+    refs.expose([target])
+    (told,) = refs.news()
+    assert told.startswith(f"1 of {number} processors that targets may run on cannot be visited")
+    refs.expose([target])
+    assert refs.news() == []
 
 
 def test_a_reused_pid_is_neither_cleared_nor_read(fake: FakeProc, target: Target) -> None:

@@ -12,6 +12,7 @@ import pytest
 from tests.integration.programs import forked
 from udamon.core.target import Target
 from udamon.linux.procfs import ProcessId, read_stat
+from udamon.linux.roots import Roots
 from udamon.linux.smaps import MappingPages, Referenced, parse_mapped, parse_referenced, read_smaps
 from udamon.native._native import add_frames, address_of, new_frames
 from udamon.ops.sharing import SharingProbe, _of
@@ -51,6 +52,23 @@ def test_where_the_kernel_cannot_tell() -> None:
     seen = Referenced(0, 4 * PAGE, 4 * PAGE, 2 * PAGE)
     mapped = MappingPages(3 * PAGE, 4 * PAGE, 0, "00:00", 0, 0)
     assert [_of(seen, mapped, 5, alone=alone).private for alone in (True, False)] == [3 * PAGE, 0]
+
+
+def test_flags_are_read_again_once_files_can_be_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    (tmp_path / "kpageflags").write_bytes(b"")
+    probe = SharingProbe(Roots(tmp_path, tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", full)
+        probe.begin(many=True)
+    probe.begin(many=True)
+    assert probe._flags is not None
+    assert probe._flags._fd is not None
+    probe.close()
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_look(fake: FakeProc, target: Target) -> None:
     census.prepare(target)
     assert (fake.root / "9/clear_refs").read_text() == "4"
     assert census.look(target) == FOUND
-    assert census.maybe_same_space == {4: 0}
+    assert census.unsure == {4: 0}
     assert census.unseen == {4: 0}
 
 
@@ -87,11 +87,11 @@ def test_a_mapping_that_changed_is_unsure_unless_a_clean_page_speaks_for_it(
     census.prepare(target)
     fake.process(9, start_time=100, maps=MAPS, smaps=SMAPS)
     assert census.look(target) == FOUND
-    assert census.maybe_same_space == {4: 0}, "its own pages differ, so its bits are theirs"
+    assert census.unsure == {4: 0}, "its own pages differ, so its bits are theirs"
     entries = [*ENTRIES[:9], *[HERE | DIRTY] * 3, OUT | DIRTY]
     (fake.root / "9/pagemap").write_bytes(struct.pack(f"={len(entries)}Q", *entries))
     assert census.look(target)[-1] == (0x9000, 0xC000, 0x3000, 0x3000)
-    assert census.maybe_same_space == {4: 0x3000}
+    assert census.unsure == {4: 0x3000}
 
 
 def test_look_within_ranges(fake: FakeProc, target: Target) -> None:
@@ -111,6 +111,23 @@ def test_over_the_budget_is_unseen(fake: FakeProc, target: Target) -> None:
     census.prepare(target)
     assert census.look(target) == FOUND[-2:]
     assert census.unseen == {4: 24 << 10}
+    (told,) = census.news()
+    assert told.startswith("softdirty leaves out up to 24.0 KiB of process 9: without PAGEMAP_SCAN")
+    assert "a look reads 20.0 KiB of addresses at most; use another --via." in told
+    census.look(target)
+    assert census.news() == []
+
+
+def test_of_ranges_only_what_lies_in_them_is_unseen(fake: FakeProc, target: Target) -> None:
+    """The part of a mapping that was read is not unseen, nor is a mapping that no range is in."""
+    census = SoftDirty(Roots(fake.root), budget=1, only_ranges=True)
+    census.prepare(target)
+    target.ranges = [Range(0x3000, 0x4000), Range(0x5000, 0x7000)]
+    assert census.look(target) == [(0x3000, 0x4000, 4096, 4096)]
+    assert census.unseen == {4: 2 << 12}
+    target.ranges = [Range(0x3000, 0x4000)]
+    assert census.look(target) == [(0x3000, 0x4000, 4096, 4096)]
+    assert census.unseen == {4: 0}
 
 
 def test_a_reused_pid_is_neither_cleared_nor_read(fake: FakeProc, target: Target) -> None:

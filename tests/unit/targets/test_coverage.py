@@ -19,7 +19,7 @@ ALL, POLLED = BirthCounts(), BirthCounts(exact=False)
 
 
 def stat(pid: int, *, faults: int = 0, children: int = 0, ppid: int = 1) -> Stat:
-    return Stat(pid, "x", "S", ppid, False, 0, 0, 1, 100, 2, 2, faults, children)
+    return Stat(pid, "x", "S", ppid, False, 0, 0, 1, 100, 2, 2, faults, children, 0)
 
 
 def numbers(coverage: Coverage, living_seen: int = 0) -> tuple[object, object, object]:
@@ -34,6 +34,14 @@ def test_children_that_nobody_saw_are_known_by_events_and_their_faults() -> None
     assert numbers(coverage, 1) == (1, 0, 0)
     coverage.look([stat(5, children=700 + 3 * 2048)], BirthCounts(3))
     assert numbers(coverage, 1) == (1, 3, 3 * 2048 * PAGE_SIZE)
+
+
+def test_a_group_that_was_empty_has_been_looked_at() -> None:
+    """All that a process with a parent in it had waited for was missed; what one from elsewhere had before is not."""
+    coverage = Coverage()
+    coverage.look([], POLLED)
+    coverage.look([stat(5, children=700), stat(6, children=2048, ppid=5)], POLLED)
+    assert numbers(coverage) == (0, 1, 2048 * PAGE_SIZE)
 
 
 def test_without_events_faults_from_nowhere_are_at_least_one_process() -> None:
@@ -96,9 +104,10 @@ def test_a_large_page_is_one_fault() -> None:
 def test_those_that_cannot_be_watched_are_missed_while_they_cannot() -> None:
     coverage = Coverage()
     one, other = ProcessId(7, 1), ProcessId(8, 1)
+    once = iter([4096, 8192]).__next__
     for _ in range(2):
-        coverage.unwatched(one, 4096)
-        coverage.unwatched(other, 8192)
+        coverage.unwatched(one, once)
+        coverage.unwatched(other, once)
     assert numbers(coverage) == (0, 2, 12288)
     coverage.watched(other)
     assert numbers(coverage) == (0, 1, 4096)

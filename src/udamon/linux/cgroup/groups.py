@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 from udamon.errors import CannotError, NotPermitted, NotSupported
+from udamon.linux.mounts import mounts
 from udamon.linux.open_files import refuse_if_full
 from udamon.linux.procfs import read_bytes, read_status
 from udamon.linux.roots import PROC
@@ -23,35 +25,22 @@ class CgroupMount:
     controllers: frozenset[str]
 
 
-def _unescape(text: str) -> str:
-    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        text = text.replace(code, char)
-    return text
-
-
-def parse_mountinfo(text: str) -> list[CgroupMount]:
-    """The cgroup mounts: version 2 first, then version 1 with the memory controller, then the others."""
-    mounts = []
-    for line in text.splitlines():
-        left, _, right = line.partition(" - ")
-        fields, kind = left.split(" "), right.split(" ")
-        if len(fields) < 5 or kind[0] not in {"cgroup", "cgroup2"}:
-            continue
-        version = 2 if kind[0] == "cgroup2" else 1
-        options = frozenset(kind[-1].split(",")) if version == 1 else frozenset[str]()
-        mounts.append(CgroupMount(Path(_unescape(fields[4])), _unescape(fields[3]), version, options))
-    return sorted(mounts, key=lambda m: (m.version != 2, "memory" not in m.controllers))
-
-
 def cgroup_mounts(root: Path = PROC) -> list[CgroupMount]:
-    """The cgroup mounts this process sees. Raises NotSupported where there are none."""
+    """The cgroup mounts this process sees: version 2 first, then version 1 with the memory controller, then the others.
+    Raises NotSupported where there are none."""
     try:
-        mounts = parse_mountinfo((root / "self" / "mountinfo").read_text(errors="surrogateescape"))
+        found = [
+            CgroupMount(Path(m.point), m.root, 2, frozenset())
+            if m.kind == "cgroup2"
+            else CgroupMount(Path(m.point), m.root, 1, m.options)
+            for m in mounts(root)
+            if m.kind in {"cgroup", "cgroup2"}
+        ]
     except OSError:
         raise NotSupported(f"{root} is not mounted; mount it with: mount -t proc proc {root}.") from None
-    if not mounts:
+    if not found:
         raise NotSupported("no cgroup hierarchy is mounted; mount -t cgroup2 none /sys/fs/cgroup, or use -p.")
-    return mounts
+    return sorted(found, key=lambda m: (m.version != 2, "memory" not in m.controllers))
 
 
 def find_cgroup(path: str, root: Path = PROC) -> Path:
@@ -102,17 +91,25 @@ def cgroup_pids(directory: Path, root: Path = PROC) -> list[int]:
 
 def own_pids(folder: str | Path, root: Path = PROC) -> set[int]:
     """Pids in the cgroup itself; 0 stands for those of other pid namespaces. Raises NotPermitted, OutOfFiles."""
+    found = _listed(f"{folder}/cgroup.procs")
+    if found is None:  # a threaded cgroup lists threads only
+        found = _processes_of(_listed(f"{folder}/cgroup.threads") or set(), root)
+    return found
+
+
+def _listed(file: str) -> set[int] | None:
+    """The numbers in a file of a cgroup; None where it cannot be read of a cgroup of that kind."""
     try:
-        return set(map(int, read_bytes(f"{folder}/cgroup.procs").split()))
+        return set(map(int, read_bytes(file).split()))
     except OSError as error:
-        if error.errno == errno.EOPNOTSUPP:  # a threaded cgroup lists threads only
-            return _processes_of(map(int, read_bytes(f"{folder}/cgroup.threads").split()), root)
+        if error.errno == errno.EOPNOTSUPP:
+            return None
         if error.errno in {errno.EACCES, errno.EPERM}:
-            raise NotPermitted(f"{folder}/cgroup.procs may not be read by you; run udamon as root.") from None
+            raise NotPermitted(f"{file} may not be read by you; run udamon as root.") from None
         return set()  # removed meanwhile
 
 
-def _processes_of(tids: map[int], root: Path) -> set[int]:
+def _processes_of(tids: Collection[int], root: Path) -> set[int]:
     found = set()
     for tid in tids:
         try:

@@ -81,24 +81,25 @@ def reclaim(directory: Path, size: int, *, anonymous: bool = True) -> bool:
 
 
 def page_faults(directory: Path) -> int | None:
-    """Page faults, minor and major, of all that ever ran in the cgroup and below it; None where nobody counts."""
+    """Page faults, minor and major, of all that ever ran in the cgroup and below it; None where not counted."""
     try:
         data = read_bytes(directory / "memory.stat")
     except OSError:
         return None
-    found = re.search(rb"^total_pgfault ([0-9]+)$", data, re.MULTILINE) or re.search(
-        rb"^pgfault ([0-9]+)$", data, re.MULTILINE
-    )
-    return int(found[1]) if found else None
+    return _counted(data, b"pgfault")
 
 
 def major_faults(directory: Path) -> int:
     """Major faults of the cgroup and all below it since it was made. Raises OSError."""
-    data = read_bytes(directory / "memory.stat")
-    found = re.search(rb"^total_pgmajfault ([0-9]+)$", data, re.MULTILINE) or re.search(
-        rb"^pgmajfault ([0-9]+)$", data, re.MULTILINE
-    )
-    return int(found[1]) if found else 0
+    return _counted(read_bytes(directory / "memory.stat"), b"pgmajfault") or 0
+
+
+def _counted(data: bytes, name: bytes) -> int | None:
+    """A counter of memory.stat with all groups below, which have a line of their own in version 1."""
+    for prefix in (b"total_", b""):
+        if (found := re.search(rb"^" + prefix + name + rb" ([0-9]+)$", data, re.MULTILINE)) is not None:
+            return int(found[1])
+    return None
 
 
 _PAGES = re.compile(rb"^(pgsteal|workingset_refault_anon|workingset_refault_file) ([0-9]+)$", re.MULTILINE)

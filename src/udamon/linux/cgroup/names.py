@@ -17,6 +17,7 @@ from pathlib import Path
 
 from udamon.errors import CannotError, UsageError
 from udamon.linux.cgroup.groups import cgroup_mounts
+from udamon.linux.open_files import refuse_if_full
 from udamon.linux.roots import PROC
 
 SHORTEST_ID = 4
@@ -93,11 +94,11 @@ def _segments(directory: str) -> tuple[str, ...]:
 def all_groups(root: Path = PROC) -> Iterator[str]:
     """The paths of all control groups below the mounts that this process sees, each once, parents first.
 
-    Raises NotSupported where no hierarchy is mounted.
+    Raises NotSupported where no hierarchy is mounted, and OutOfFiles.
     """
     seen: set[str] = set()
     for mount in cgroup_mounts(root):
-        for directory, children, _ in os.walk(mount.point):
+        for directory, children, _ in os.walk(mount.point, onerror=refuse_if_full):
             children.sort()
             path = os.path.normpath("/" + os.path.relpath(directory, mount.point))
             if path not in seen:

@@ -1,6 +1,6 @@
 """Page cache of a control group, and how much of it the kernel takes for hot: memory.stat, and lru_gen where it is.
 
-Pages that are only read (read, sendfile) are mapped by nobody, so no access bit tells of them; the kernel's own lists
+Pages that are only read (read, sendfile) are not mapped, so no access bit tells of them; the kernel's own lists
 do. lru_gen (Documentation/admin-guide/mm/multigen_lru.rst) has them by generation and age; memory.stat
 (Documentation/admin-guide/cgroup-v2.rst, cgroup-v1/memory.rst) has those of the active list, where what was read more
 than once stays until memory is short.
@@ -33,7 +33,7 @@ class PageCache(NamedTuple):
 
     @property
     def only_read(self) -> int:
-        """Hot page cache that is mapped by nobody, at most."""
+        """Hot page cache that is not mapped, at most."""
         return min(self.hot, max(0, self.file - self.mapped))
 
 

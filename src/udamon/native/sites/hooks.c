@@ -169,14 +169,20 @@ static void *map(void *address, size_t size, int protection, int flags, int fd, 
         return real_mmap(address, size, protection, flags, fd, offset);
     if (self.busy)
         return next_mmap(address, size, protection, flags, fd, offset);
+    struct live taken;
+    int was_sampled = 0;
     if ((flags & MAP_FIXED) && (flags & MAP_FIXED_NOREPLACE) != MAP_FIXED_NOREPLACE)
-        forget_mapped((uintptr_t)address, (uintptr_t)address + whole_pages(size), NULL);
+        was_sampled = forget_mapped((uintptr_t)address, (uintptr_t)address + whole_pages(size), &taken);
     /* What may not be accessed is addresses, not memory. */
     int counts = (flags & MAP_ANONYMOUS) && (protection & (PROT_READ | PROT_WRITE));
     int wanted = counts && !fits(whole_pages(size)) && chosen(whole_pages(size));
     void *mapped = next_mmap(address, size, protection, flags, fd, offset);
-    if (wanted && mapped != MAP_FAILED)
+    if (mapped == MAP_FAILED) {
+        if (was_sampled)
+            restore_mapped(&taken);
+    } else if (wanted) {
         sampled_mapping((uintptr_t)mapped, whole_pages(size), caller);
+    }
     return mapped;
 }
 

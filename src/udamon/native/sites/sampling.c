@@ -232,6 +232,23 @@ static int write_stack(const struct stack *stack)
     return 0;
 }
 
+/* Keep a sample and tell the recorder of it; where there is no room for either it is lost, and counted as that. */
+static void keep(const struct live *entry, int (*add)(const struct live *))
+{
+    struct live same;
+    if (add(entry)) {
+        if (write_allocated(entry)) {
+            count(entry->address);
+            return;
+        }
+        if (add == live_add)
+            live_take(entry->address, &same);
+        else
+            mapped_take(entry->address, entry->address + 1, &same);
+    }
+    ring_lost(entry->size);
+}
+
 static void note(uintptr_t address, uint64_t size, void *caller, int (*add)(const struct live *))
 {
     int before = errno;
@@ -240,20 +257,10 @@ static void note(uintptr_t address, uint64_t size, void *caller, int (*add)(cons
     stack_take(&stack, caller); /* without the lock: it takes the longest, and may allocate */
     if (begin()) {
         struct live entry = {address, size, size, stack.hash};
-        if (write_stack(&stack) && add(&entry)) {
-            count(address);
-            if (!write_allocated(&entry)) {
-                struct live same;
-                uncount(address);
-                if (add == live_add)
-                    live_take(address, &same);
-                else
-                    mapped_take(address, address + 1, &same);
-                ring_lost(size);
-            }
-        } else {
+        if (write_stack(&stack))
+            keep(&entry, add);
+        else
             ring_lost(size);
-        }
         unlock();
     }
     self.busy--;
@@ -289,22 +296,12 @@ int forget(uintptr_t address, struct live *taken)
     return was_sampled;
 }
 
-static void add_again(const struct live *entry, int (*add)(const struct live *))
-{
-    if (add(entry)) {
-        count(entry->address);
-        write_allocated(entry);
-    } else {
-        ring_lost(entry->size);
-    }
-}
-
 static void restored(const struct live *taken, int (*add)(const struct live *))
 {
     int before = errno;
     self.busy++;
     if (begin()) {
-        add_again(taken, add);
+        keep(taken, add);
         unlock();
     }
     self.busy--;
@@ -338,9 +335,9 @@ int forget_mapped(uintptr_t start, uintptr_t end, struct live *taken)
             write_freed(one.address);
             uintptr_t end_of_one = one.address + one.size;
             if (one.address < start)
-                add_again(&(struct live){one.address, start - one.address, one.requested, one.stack}, mapped_add);
+                keep(&(struct live){one.address, start - one.address, one.requested, one.stack}, mapped_add);
             if (end_of_one > end)
-                add_again(&(struct live){end, end_of_one - end, one.requested, one.stack}, mapped_add);
+                keep(&(struct live){end, end_of_one - end, one.requested, one.stack}, mapped_add);
         }
         unlock();
     }

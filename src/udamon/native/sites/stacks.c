@@ -145,8 +145,9 @@ static int write_module(const struct dl_find_object *object, const struct link_m
         memcpy(bytes, id, id_size);
     size_t name_size = map->l_name == NULL ? 0 : strlen(map->l_name);
     if (name_size == 0) { /* the program itself */
-        ssize_t read = readlink("/proc/self/exe", bytes + id_size, sizeof bytes - id_size);
-        name_size = read > 0 ? (size_t)read : 0;
+        size_t room = sizeof bytes - id_size;
+        ssize_t read = readlink("/proc/self/exe", bytes + id_size, room);
+        name_size = read > 0 && (size_t)read < room ? (size_t)read : 0; /* none of a path that was cut off */
     } else if (name_size <= sizeof bytes - id_size) {
         memcpy(bytes + id_size, map->l_name, name_size);
     } else {
