@@ -96,16 +96,18 @@ class Mapping(NamedTuple):
 
 
 def history_of(recording: Recording) -> dict[int, list[Mapping]]:
-    """Every target's mappings of all times, sorted and disjoint: of two in one place, the later one."""
-    found: dict[int, dict[int, Mapping]] = {}
+    """Every target's mappings of all times, sorted and disjoint: where two were in one place, the later one has it. Of
+    a mapping that became smaller the rest stays: earlier windows saw that memory."""
+    found: dict[int, dict[Mapping, None]] = {}
     for event in recording.events():
         if event.name == "mappings":
             data: Any = event.data
             known = found.setdefault(data["target"], {})
             for start, end, perms, offset, _inode, name in data.get("add", ()):
-                known.pop(start, None)  # so that the order is that of time
-                known[start] = Mapping(start, end, perms, offset, name)
-    return {target: sorted(_latest(known.values())) for target, known in found.items()}
+                mapping = Mapping(start, end, perms, offset, name)
+                known.pop(mapping, None)  # so that the order is that of time
+                known[mapping] = None
+    return {target: sorted(_latest(known)) for target, known in found.items()}
 
 
 def _latest(known: Iterable[Mapping]) -> list[Mapping]:
