@@ -17,7 +17,7 @@ from itertools import pairwise
 from udamon.model import Range
 from udamon.native._native import SMALLEST_PAGE
 from udamon.record.naming import HEAP, STACK, kind_of
-from udamon.report.mappings import NO_MAPPING, NamedMapping, label_of
+from udamon.report.mappings import NO_MAPPING, Mapping, NamedMapping, label_of
 
 MAX_PIECES = 8
 """A row spans at most this many pieces of memory: of more, the smallest gaps between them are kept in."""
@@ -86,7 +86,7 @@ class PictureRow:
         return Range(self.pieces[0].start, self.pieces[-1].end)
 
 
-def memory(islands: Sequence[Range], mappings: Sequence[NamedMapping]) -> Iterator[Area]:
+def memory(islands: Sequence[Range], mappings: Sequence[NamedMapping | Mapping]) -> Iterator[Area]:
     """Where the monitored ranges and accessible mappings meet; all of the ranges when no mapping is known that does:
     of a program that has just executed another, those of the former may be all that there is.
 
@@ -96,7 +96,7 @@ def memory(islands: Sequence[Range], mappings: Sequence[NamedMapping]) -> Iterat
     yield from met or ((island, NO_MAPPING) for island in islands)
 
 
-def _met(islands: Sequence[Range], mappings: Sequence[NamedMapping]) -> Iterator[Area]:
+def _met(islands: Sequence[Range], mappings: Sequence[NamedMapping | Mapping]) -> Iterator[Area]:
     at = 0
     for mapped in mappings:
         if mapped.perms.startswith("---"):

@@ -54,6 +54,22 @@ def test_cells_and_squeezed_gaps(tmp_path: Path) -> None:
     assert (report.begin_ns, report.end_ns) == (START, START + 200_000_000)
 
 
+def test_a_later_mapping_inside_an_earlier_one_has_its_name(tmp_path: Path) -> None:
+    """4 MiB of one file, of which another file's mapping takes the second MiB: each row has its file's name."""
+    old = [ANON, ANON + 4 * MIB, "rw-p", 0, 0, "/old"]
+    new = [ANON + MIB, ANON + 2 * MIB, "rw-p", 0, 0, "/new"]
+    recording = record(
+        tmp_path / "a",
+        [
+            Event(START, "mappings", {"target": 0, "add": [old], "remove": []}),
+            snap(0, [(ANON, ANON + 4 * MIB, 20, 0, MIB)]),
+            Event(START + 1, "mappings", {"target": 0, "add": [new], "remove": [ANON]}),
+            snap(1, [(ANON, ANON + 4 * MIB, 20, 0, MIB)]),
+        ],
+    )
+    assert [row.band.label for row in measured(recording, 4, 1).rows] == ["old", "new", "old", "old"]
+
+
 def test_cells_are_means_by_bytes_and_time(tmp_path: Path) -> None:
     """One cell over everything: (1 MiB x 1.0 + 3 MiB x 0.5) / 8 MiB over both windows."""
     report = measured(two_bands(tmp_path / "a"), 1, 1)
