@@ -362,6 +362,17 @@ def test_pprof(recording: Recording) -> None:
     assert dict(profile)[9] == 5 * S
 
 
+def test_pprof_of_a_module_that_nothing_tells_of(tmp_path: Path) -> None:
+    """The event that names module 5 is missing: its location has no mapping, and its address all the same."""
+    stacks = Event(1, "allocation_stacks", {"modules": [], "stacks": [[0, [5, 16]]]})
+    rows = told([1, 16 * MIB, 40 * MIB, 40 * MIB, 0])
+    report = measured(recorded(tmp_path / "a", [start(), stacks, rows, *WINDOWS], via="pte"), 2.5)
+    profile = fields(gzip.decompress(pprof.profile(report, 5 * S)))
+    (location,) = (dict(fields(value)) for field, value in profile if field == 4 and isinstance(value, bytes))
+    assert (location.get(2, 0), location[3]) == (0, 16)
+    assert not [value for field, value in profile if field == 3]
+
+
 def test_flame_graph(recording: Recording) -> None:
     """A box for each call, callers as wide as what they call; well-formed, whatever functions are called."""
     report = measured(recording, 2.5)
