@@ -134,8 +134,8 @@ def by_batches(
     cells = array("d", bytes(8 * amounts * count))
     shares = int(has_shares(source.recording.metadata))
     low, high = source.filters.time
-    first = _FIRST if low is None else int(low) + source.start_ns
-    last = _LAST if high is None else int(high) + source.start_ns
+    first = _FIRST if low is None else min(int(low) + source.start_ns, _LAST)
+    last = _LAST if high is None else min(int(high) + source.start_ns, _LAST)
     for batch in source.recording.scan():
         schema, capsule = batch.__arrow_c_array__()
         add_cells(

@@ -183,6 +183,14 @@ def test_document(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("time", ["0-200000d", "min-9999999999999999d"])
+def test_times_beyond_any_clock(tmp_path: Path, time: str) -> None:
+    """A span that ends after 2**63 ns has all windows, as one without an end."""
+    recording = two_bands(tmp_path / "a")
+    with RecordingSource(recording, Filters.parse(time=time)) as source:
+        assert heatmap.measure(source, 4, 2).cells == measured(recording, 4, 2).cells
+
+
 def test_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQL sums a long recording up part by part; columns that several parts reach into are as in one."""
     path = tmp_path / "long.udamon"
