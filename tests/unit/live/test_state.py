@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 from array import array
 from collections.abc import Callable
@@ -410,12 +411,55 @@ def test_a_recording_that_cannot_be_written_ends_and_the_view_goes_on(
         raise RecordingError("cannot write a: No space left on device; make room.")
 
     monkeypatch.setattr(Writer, "flush", full)
+    assert open_below(tmp_path)
     with pytest.raises(RecordingError, match="No space"):
         session.keep_up()
     assert session.recording is None
+    assert not open_below(tmp_path)
     engine.bus.snapshot(window(0, 1, 1))
     session.keep_up()  # told once
     assert session.state.detail() is not None
+    session.stop()
+
+
+def open_below(directory: Path) -> list[str]:
+    """Files there that this process has open."""
+    links = (os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd"))
+    return [link for link in links if link.startswith(f"{directory}/")]
+
+
+def test_a_recording_that_cannot_be_begun_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, _ = session_with(FakeEngine())
+    session.start(WatchRequest(), 0)
+
+    def full(writer: Writer, event: Event) -> None:
+        raise RecordingError("cannot write a: No space left on device; make room.")
+
+    monkeypatch.setattr(Writer, "event", full)
+    with pytest.raises(RecordingError, match="No space"):
+        session.record(str(tmp_path / "a"))
+    assert (session.recording, open_below(tmp_path)) == (None, [])
+    session.stop()
+
+
+def test_another_monitor_begins_though_the_recording_cannot_be_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = FakeEngine()
+    session, wishes = session_with(FakeEngine(), other)
+    session.start(WatchRequest(), 0)
+    session.record(str(tmp_path / "a"))
+
+    def full(writer: Writer, event: Event) -> None:
+        raise RecordingError("cannot write a: No space left on device; make room.")
+
+    monkeypatch.setattr(Writer, "event", full)
+    with pytest.raises(RecordingError, match="No space"):
+        session.start(WatchRequest(overhead="2%"), 0)
+    assert other.running
+    assert (session.recording, session.watch_request, open_below(tmp_path)) == (None, wishes[-1], [])
     session.stop()
 
 
