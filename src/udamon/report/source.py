@@ -81,20 +81,17 @@ class RecordingSource:
 
         self.recording, limits = recording, recording.limits
         self.recordings = [recording]
+        """This one, and others that the same report is about."""
         self.compared: RecordingSource | None = None
         """What a report compares it with."""
-        """This one, and others that the same report is about."""
         self.filters = (filters or Filters()).past_warmup(warmup_until(recording.metadata, recording.path))
         self._full = duckdb.OutOfMemoryException
         self._spill: TemporaryDirectory | None = None
         if beside is None:
             # Private, and not the working directory that DuckDB would spill to by itself.
             self._spill = TemporaryDirectory("report")
-            self._db = duckdb.connect(
-                config={
-                    "memory_limit": f"{limits.query}B", "threads": 2, "temp_directory": str(self._spill.path),
-                }
-            )  # fmt: skip
+            config: dict[str, Any] = {"memory_limit": f"{limits.query}B", "threads": 2}
+            self._db = duckdb.connect(config=config | {"temp_directory": str(self._spill.path)})
             # A stream has no statistics, so the optimizer would build its hash tables from the wrong side: the
             # queries are written with the small table on the right, and that is kept.
             self._db.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
@@ -102,6 +99,14 @@ class RecordingSource:
         else:
             self._db = beside._db.cursor()  # tables and views are its own
         self._db.execute("SET enable_progress_bar = false")  # on standard output, in notebooks and python -c
+        try:
+            self._open(recording, beside)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, recording: Recording, beside: RecordingSource | None) -> None:
+        """Make the views. Raises as `query`, and UsageError for a mapping that is not there."""
         self._db.register("recording", recording)
         self._short = recording.keep(min(SHORT_ROWS, SOME_ROWS, PART_ROWS), SHORT_BYTES)
         self._rows = self._rows_of(recording, beside)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -179,10 +180,14 @@ def test_filter_by_mapping(tmp_path: Path, pattern: str, sizes: list[int]) -> No
         assert [size for _, size in wss.measure(source, every=True).over_time] == sizes
 
 
-def test_nothing_of_that_name(tmp_path: Path) -> None:
-    """An unknown name is a usage error; no names at all are a sentence."""
+def test_nothing_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unknown name is a usage error, which leaves no temporary directory; no names at all are a sentence."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     with pytest.raises(UsageError, match="no mapping of .* is called 'x'"):
         RecordingSource(basic(tmp_path / "a", snap(0, [])), Filters.parse(mapping="x"))
+    assert list(temporary.iterdir()) == []
     with RecordingSource(record(tmp_path / "b", [snap(0, [(0, 4096, 1, 0, 1)])])) as source:
         with pytest.raises(RecordingError, match="knows no mappings"):
             wss.measure(source, by="mapping")
