@@ -151,6 +151,18 @@ def test_the_past_stays_when_the_way_of_looking_changes() -> None:
     assert state.detail() is None
 
 
+def test_the_past_of_another_process_does_not_stay() -> None:
+    """Of several targets the new monitor may give the number to another process, as when the first has ended."""
+    state = posted(LiveState(), *started(0))
+    state.choose(0)
+    posted(state, window(0, 1, 1))
+    state.begin(0)
+    posted(state, replace(window(1, 1, 1), pid=2), replace(window(2, 1, 1), pid=2))
+    detail = state.detail()
+    assert detail is not None
+    assert [(one.seq, one.pid) for one in detail.snapshots] == [(1, 2), (2, 2)]
+
+
 def test_grid() -> None:
     """Four rows of 1 MiB: heap, then anonymous memory; a column is a window's rates."""
     state = posted(LiveState(), *started(0))
