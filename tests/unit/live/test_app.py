@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.unit.live.test_state import ANON, HEAP, MIB, FakeEngine, posted, session_with, started, window
+from tests.unit.report.test_wss import START, snap
 from udamon.live.largest import WatchableProcess
 from udamon.live.session import WatchRequest
 from udamon.live.state import LiveState
@@ -83,6 +84,24 @@ def test_detail() -> None:
     async def do(pilot: Pilot) -> None:
         golden("live_detail", text_of(app)[:-1])  # the last line is Textual's own footer
 
+    on_screen(app, do)
+
+
+def test_what_others_touched_is_said_of_a_region_in_several_mappings() -> None:
+    """One region over the heap and a smaller file, which refs cannot tell from the touches of others."""
+    rows = [
+        [HEAP, HEAP + 3 * MIB, "rw-p", 0, 0, "[heap]"],
+        [HEAP + 3 * MIB, HEAP + 4 * MIB, "r--s", 0, 0, "/f"],
+    ]
+    state = LiveState()
+    state.begin(0, ("refs", None))
+    posted(state, Event(START, "mappings", {"target": 0, "add": rows, "remove": []}))
+    posted(state, snap(0, [(HEAP, HEAP + 4 * MIB, 20, 0, 4 * MIB)]))
+
+    async def do(pilot: Pilot) -> None:
+        assert "at most 4.0 MiB touched" in text_of(app)[0]
+
+    app = app_of(state)
     on_screen(app, do)
 
 

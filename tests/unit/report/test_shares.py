@@ -96,7 +96,7 @@ def test_memory_of_no_known_mapping(tmp_path: Path) -> None:
     assert [(line.touched, line.upper_bound) for line in regions.lines] == [(MIB, True), (2 * MIB, True)]
     assert "at most 3.0 MiB touched" in access.render(regions, Catalog(unknown))
     assert owner["upper_bound"] is True
-    (line,) = hottest(Detail(0, 1, "a", "a", None, (WINDOW,), (), 1, None, "refs"), 9)
+    (line,) = hottest(Detail(0, 1, "a", "a", None, (WINDOW,), (), 1, None, "refs"))
     assert (line.label, line.at_most) == ("memory", True)
 
 
@@ -254,10 +254,10 @@ def test_live() -> None:
     known = MappingTable()
     known.apply(MAPPED.data)
     detail = Detail(0, 1, "a", "a", None, (WINDOW,), tuple(known), 1, None, "refs")
-    assert [(one.label, one.rate, one.at_most) for one in hottest(detail, 9)] == [
+    assert [(one.label, one.rate, one.at_most) for one in hottest(detail)] == [
         ("data", 0.02, True), ("heap", 0.01, False),
     ]  # fmt: skip
     assert Grid().columns(detail, 2, 1) == [(0.01, 0.02)]
-    assert "at most 3.0 MiB of 200.0 MiB resident touched" in _about(detail)
+    assert "at most 3.0 MiB of 200.0 MiB resident touched" in _about(detail, hottest(detail))
     own = census(0, [(100, 100, 1), (300, 100, 0)])
     assert " 1.0 MiB of 200.0 MiB resident touched" in _about(replace(detail, snapshots=(own,)))
