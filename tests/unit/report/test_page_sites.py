@@ -11,7 +11,10 @@ from tests.unit.report.test_sites import CODE, FOUR, MIB, WINDOWS, start, told
 from tests.unit.snapshots import recorded
 from udamon.cli.main import main
 from udamon.model import Event
+from udamon.report import sites
 from udamon.report.filters import Filters
+from udamon.report.source import RecordingSource
+from udamon.report.terminal import Terminal
 
 
 def test_sites(tmp_path: Path) -> None:
@@ -29,6 +32,16 @@ def test_sites(tmp_path: Path) -> None:
     assert (hot["place"], unnamed["place"]) == ("/src/a.c:3", None)
     assert (hot["touched"], hot["cold"], cold["touched"], cold["cold"]) == (40 * MIB, 0, 0, 32 * MIB)
     assert (found["why"], found["left_out"], found["idle_seconds"]) == (None, 0, 2)
+
+
+def test_a_place_without_a_line(tmp_path: Path) -> None:
+    """The file of source is known of the hot site, and not the line in it."""
+    known = [[16, [["hot", "/src/a.c", None]]], [32, [["main", None, None]]]]
+    code = [CODE[0], Event(1, "symbols", {"module": 0, "symbols": known})]
+    recording = recorded(tmp_path / "a", [start(), *code, told(*FOUR), *WINDOWS], via="pte")
+    assert [site["place"] for site in document_of(recording)["sites"]["sites"]] == ["/src/a.c", None, None]
+    with RecordingSource(recording) as source:
+        assert "hot (a.c) < main" in sites.render(sites.measure(source), Terminal(), 5)
 
 
 def test_no_sites(tmp_path: Path) -> None:
