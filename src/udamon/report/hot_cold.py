@@ -208,7 +208,8 @@ def render(report: Mappings, catalog: Catalog, terminal: Terminal, top: int = 10
         return text.lines([f"no mapping is known: {why}"])
     many = len({line.owner.target for line in report.lines}) > 1
     parts: list[str] = []
-    for title, lines in (("hottest", report.hottest(top)), ("coldest", report.coldest(top))):
+    tables = (("hottest", report.hottest(top)), ("coldest", report.coldest(top)))
+    for title, lines in tables:
         if not lines:
             parts += [f"{title}: nothing was accessed" if title == "hottest" else f"{title}: none", ""]
             continue
@@ -227,9 +228,10 @@ def render(report: Mappings, catalog: Catalog, terminal: Terminal, top: int = 10
         parts += [f"{title} {len(lines)} of {len(report.lines)} mappings", *shown, *narrow, ""]
         if title == "hottest":
             parts += _offsets(lines)
-    if any(line.owner.guess for line in (*report.hottest(top), *report.coldest(top))):
+    shown_lines = [line for _, lines in tables for line in lines]
+    if any(line.owner.guess for line in shown_lines):
         parts.append("? a guess from the shape of the memory: the kernel does not name it.")
-    if any(catalog.upper_bound(line.owner.kind) for line in (*report.hottest(top), *report.coldest(top))):
+    if any(_at_most(line, catalog) for line in shown_lines):
         parts.append(at_most_note())
     return text.lines(parts).rstrip()
 

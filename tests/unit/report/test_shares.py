@@ -85,6 +85,20 @@ def test_sums_and_boxes_of_a_moment(recording: Recording) -> None:
     assert note.startswith("≤ at most")
 
 
+def test_figures_without_what_others_touched_have_no_sign(tmp_path: Path) -> None:
+    """Of the file nothing was touched, so what the process touched is its own; and no note explains a sign."""
+    own = recorded(tmp_path / "b", [MAPPED, census(0, [(100, 100, 1), (300, 100, 0)])], via="refs")
+    catalog, terminal = Catalog(own), Terminal(80, 0, False)
+    with RecordingSource(own) as source:
+        mappings, regions = hot_cold.measure(source), access.measure(source)
+    (process,) = access_groups.groups(regions, catalog, "process")
+    assert (process.touched, process.upper_bound) == (MIB, False)
+    for text in (
+        access_groups.render(regions, [process], catalog, terminal), hot_cold.render(mappings, catalog, terminal)
+    ):  # fmt: skip
+        assert "≤" not in text
+
+
 def test_memory_of_no_known_mapping(tmp_path: Path) -> None:
     """It may be a file's."""
     unknown = recorded(tmp_path / "b", [WINDOW], via="refs")
