@@ -130,8 +130,7 @@ def write(args: argparse.Namespace, source: RecordingSource, resolution: tuple[i
         from udamon.report.groups import SUMMED
 
         drawing = _drawing(args.report, source, resolution or (ROWS, COLUMNS))
-        several = source.query("SELECT count(DISTINCT target) FROM regions")[0][0] > 1
-        summed = [SUMMED] if several and args.report in ("heatmap", "access") else []
+        summed = [SUMMED] if source.target_count > 1 and args.report in ("heatmap", "access") else []
         drawing = with_notes(drawing, [*summed, *common_lines(source), *damage_lines(source)])
         if svg_out is not None:
             from udamon.report.svg import svg
@@ -191,7 +190,7 @@ def _drawing(report: str, source: RecordingSource, resolution: tuple[int, int]) 
     whose = _whose(catalog)
     if report == "access":
         return charts_bars.drawing(page_curves.histograms(source), whose, catalog)
-    count = min(COLUMNS, source.query(page_cells.MOMENTS)[0][0])
+    count = min(COLUMNS, source.moments)
     bins = page_curves.over_time(source, begin, end, count)
     since = source.start_ns
     return charts_curve.drawing(bins, count, (begin - since) / 1e9, (end - since) / 1e9, whose)

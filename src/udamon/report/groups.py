@@ -153,7 +153,6 @@ class GroupBounds:
         }
 
 
-COUNT = "SELECT count(DISTINCT target) FROM regions"
 KNOWN = "SELECT count(*) - count(private), count(private) FROM shared_regions WHERE start IS NOT NULL"
 
 
@@ -222,7 +221,7 @@ def needed(source: RecordingSource) -> bool:
     """Whether a total may count a page more than once: there are several targets, or one maps a file twice."""
     if source.recording.metadata.get("via") == "sim":
         return False  # simulated memory is nobody else's
-    if source.query(COUNT)[0][0] > 1:
+    if source.target_count > 1:
         return True
     few = source.query(f"SELECT max(twice) FROM ({query_of(source, 'some_shared')}) AS bounds")
     return bool(few and few[0][0])

@@ -50,8 +50,6 @@ MEDIAN = 0.455
 LEAST_NOISE = 0.01**2
 """Rates that differ by one percent are never a change, however quiet the rest is."""
 
-MOMENTS = "SELECT count(DISTINCT seq) FROM regions"
-
 # A window counts in each phase by how long it was in it.
 TOUCHED = """
     SELECT number, coalesce(sum(moments.low * weight) / nullif(sum(weight), 0), 0),
@@ -109,10 +107,9 @@ class Phases:
 
 def measure(source: RecordingSource) -> Phases:
     """Raises RecordingError when there is no snapshot."""
-    moments = source.query(MOMENTS)[0][0]
-    if not moments:
+    if not source.moments:
         raise source.nothing()
-    picture = heatmap.measure(source, ROWS, max(1, min(COLUMNS, moments)))
+    picture = heatmap.measure(source, ROWS, max(1, min(COLUMNS, source.moments)))
     sizes = [row.size for row in picture.rows]
     total = sum(sizes) or 1  # rows of less than a byte have none
     columns = [[cell or 0.0 for cell in column] for column in zip(*picture.cells, strict=True)]

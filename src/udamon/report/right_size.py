@@ -55,7 +55,6 @@ SUMMED = """
 """
 ALIKE = "refs tells how much of a mapping was accessed, and not whether it was the same pages in every window"
 SHARED = "several mappings have the same pages, and which of them were accessed is not known"
-MOMENTS = "SELECT count(DISTINCT seq) FROM regions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ def measure(source: RecordingSource, serve: float = 0.99, *, seed: int | None = 
     lines = lines_of(source, ROWS)
     if begin is None or end is None or not lines:
         raise source.nothing()
-    moments = source.query(MOMENTS)[0][0]
+    moments = source.moments
     blocks = max(1, min(BLOCKS, moments // 2))
     places = [
         AddressPlace(row.band.target, *piece, number)

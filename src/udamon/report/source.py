@@ -33,6 +33,8 @@ ALL_MOMENTS = 'SELECT count(DISTINCT seq), min("begin"), max(time) FROM recordin
 """Snapshots of the recording, whatever the filters leave, and the time that they are of."""
 
 BOUNDED = "SELECT count(touched_high) FROM some_shared"
+MOMENTS = "SELECT count(DISTINCT seq) FROM regions"
+TARGETS = "SELECT count(DISTINCT target) FROM regions"
 
 _number = count()
 
@@ -152,6 +154,16 @@ class RecordingSource:
             self._db.execute("CREATE OR REPLACE TEMP VIEW some_regions AS SELECT * FROM few_regions")
             self._kept = True
         return self.query(sql)
+
+    @cached_property
+    def moments(self) -> int:
+        """How many moments the filters leave."""
+        return int(self.query(MOMENTS)[0][0])
+
+    @cached_property
+    def target_count(self) -> int:
+        """How many targets have a snapshot that the filters leave."""
+        return int(self.query(TARGETS)[0][0])
 
     @cached_property
     def bounded(self) -> bool:
