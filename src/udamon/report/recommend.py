@@ -192,13 +192,19 @@ def _files(source: RecordingSource, reuse_s: float) -> int:
 
 
 def _cache(source: RecordingSource) -> RecordedCache:
-    found = [event.data for event in source.recording.events() if event.name == "page_cache"]
-    if not found:
+    readings = [event for event in source.recording.events() if event.name == "page_cache"]
+    if not readings:
         return RecordedCache(None, 0, NO_GROUP)
     if not source.filters.whole_moments:
         return RecordedCache(
             None, 0, "the page cache of a control group is that of all its memory, not of a part"
         )
+    # A reading holds until the next one, so that the last one before the time that is looked at counts.
+    begin, end = source.span_ns
+    before = sum(event.time_ns <= begin for event in readings) if begin is not None else 0
+    found = [event.data for event in readings[max(0, before - 1) :] if end is None or event.time_ns <= end]
+    if not found:
+        return RecordedCache(None, 0, "it was first read after the time that is looked at")
     largest, kernel = (
         max((size for data in found if isinstance(size := data.get(key), int)), default=0)
         for key in ("only_read_bytes", "kernel_bytes")

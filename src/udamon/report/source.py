@@ -43,16 +43,14 @@ class _SampledBatches:
     """A few snapshots of the time that filters leave, for DuckDB to read; all of them when a target is chosen,
     which may have lived for a short time only."""
 
-    def __init__(self, recording: Recording, filters: Filters, start_ns: int) -> None:
-        self._recording, self._filters, self._start_ns = recording, filters, start_ns
+    def __init__(self, source: RecordingSource) -> None:
+        self._source = source
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        if self._filters.targets:
-            return self._recording.__arrow_c_stream__(requested_schema)
-        begin, end = (None if side is None else int(side) + self._start_ns for side in self._filters.time)
-        if (since := self._filters.since_ns) is not None:
-            begin = since if begin is None else max(begin, since)
-        return self._recording.some(SOME_ROWS, begin, end).__arrow_c_stream__(requested_schema)
+        recording = self._source.recording
+        if self._source.filters.targets:
+            return recording.__arrow_c_stream__(requested_schema)
+        return recording.some(SOME_ROWS, *self._source.span_ns).__arrow_c_stream__(requested_schema)
 
 
 class _BatchPart:
@@ -118,7 +116,7 @@ class RecordingSource:
             self.table("wanted_mappings", "target INTEGER, low UBIGINT, high UBIGINT", self._wanted())
         some = self._rows if self._short else "some_rows"
         rate = rate_of(recording.metadata)
-        self._db.register("some_rows", _SampledBatches(recording, self.filters, self.start_ns))
+        self._db.register("some_rows", _SampledBatches(self))
         for view, rows, sharing in (
             ("regions", self._rows, False), ("some_regions", some, False),
             ("shared_regions", self._rows, True), ("some_shared", some, True),
@@ -240,6 +238,15 @@ class RecordingSource:
             how = "ended" if not self.recording.truncated else "ends, or its recorder still runs,"
             why = f"is in it: it {how} {window}; record longer, or with shorter windows (--aggr)"
         return RecordingError(f"{self.recording.path}: no snapshot {why}.")
+
+    @property
+    def span_ns(self) -> tuple[int | None, int | None]:
+        """The time that filters and warm-up leave, ns on CLOCK_MONOTONIC; None is open on that side."""
+        begin, end = (None if side is None else int(side) + self.start_ns for side in self.filters.time)
+        since = self.filters.since_ns
+        if since is not None:
+            begin = since if begin is None else max(since, begin)
+        return begin, end
 
     @property
     def warmup_ns(self) -> int:
