@@ -27,7 +27,7 @@ from udamon.model import MAPPING
 from udamon.record.naming import FILE, LIBRARY
 from udamon.report import advice, untouched, wss
 from udamon.report.advice import Advised
-from udamon.report.common import coverage
+from udamon.report.common import missed_processes
 from udamon.report.diff import footprint_of
 from udamon.report.grain import grain_of
 from udamon.report.levels import FEWEST
@@ -49,7 +49,7 @@ NO_GROUP = (
     "record with --cgroup for those"
 )
 KEPT = """
-    SELECT max(kept), quantile_cont(kept, 0.9), count(*) FROM (
+    SELECT max(kept), quantile_cont(kept, 0.9) FROM (
         SELECT seq, sum(CASE WHEN files.name IS NULL THEN resident ELSE least(anonymous, resident) END) AS kept
         FROM owner_windows LEFT JOIN file_owners AS files ON owner_windows.name = files.name GROUP BY seq
     ) AS moments
@@ -130,10 +130,9 @@ def measure(
         if report.moments < FEWEST
         else []
     )
-    if missed := 0 if source.filters.targets else coverage(source.recording)["processes_missed"] or 0:
-        doubts.append(
-            f"{missed} process{'es' if missed > 1 else ''} that {'were' if missed > 1 else 'was'} not seen"
-        )
+    if missed := missed_processes(source):
+        were = "was" if missed == 1 else "were"
+        doubts.append(f"{counted(missed, 'process', 'processes')} that {were} not seen")
     cache = _cache(source)
     if swap:
         working_set = wss.measure(source, bins=1)
@@ -144,7 +143,7 @@ def measure(
         owners = untouched.owners_in_windows(source)
         named = [[number] for number, owner in enumerate(owners) if owner.kind in (FILE, LIBRARY)]
         source.table("file_owners", "name INTEGER", named)
-        most, nine, _ = source.query(KEPT)[0]
+        most, nine = source.query(KEPT)[0]
         there = wss.measure(source, footprint_of(source), bins=1).bounds("max")[1]  # shared memory once
         peak, usual = min(ceil(most), there), min(ceil(nine), there)
         files = _files(source, reuse_s)
