@@ -149,12 +149,11 @@ def _parts(args: argparse.Namespace, source: RecordingSource, by: str) -> Iterat
             yield ReportPart(info.label, about, replace(filters, targets=(target,)))
         return
     from udamon.report import hot_cold
+    from udamon.report.owners import no_mappings
 
     lines = hot_cold.measure(source, offsets=False).lines[: args.by_top or TOP]
     if not lines:
-        raise RecordingError(
-            f"{source.recording.path} knows no mappings, so nothing can be told by mapping; leave --by mapping out."
-        )
+        raise no_mappings(source.recording)
     many = len(catalog.targets) > 1
     for line in lines:
         owner, info = line.owner, catalog.target(line.owner.target)

@@ -15,6 +15,7 @@ from udamon.report.check_limits import CheckLimits
 from udamon.report.common import UNFINISHED, coverage
 from udamon.report.diff import footprint_of
 from udamon.report.levels import PERCENTS
+from udamon.report.mappings import matches
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import clock
 from udamon.report.untouched import IDLE, SIZE
@@ -269,17 +270,13 @@ def _cold(source: RecordingSource, most: float, age_ns: int) -> tuple[_LimitKind
 
 
 def _rates(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[_LimitKind, Figure, float]]:
-    from fnmatch import fnmatchcase
-
     lines = hot_cold.measure(source, offsets=False).lines
     catalog = Catalog(source.recording)
     for prefix, asked in (("max", limits.max_rate_of), ("min", limits.min_rate_of)):
         for name, limit in asked:
             use, sure = hot_cold.Use(), 0.0
             for line in lines:
-                if any(
-                    fnmatchcase(word, name) for word in (line.owner.name, line.owner.label, line.owner.kind)
-                ):
+                if matches(name, (line.owner.name, line.owner.label, line.owner.kind)):
                     use.add(line.use)
                     sure += 0.0 if catalog.upper_bound(line.owner.kind) else line.use.heat
             if not use.size:

@@ -130,6 +130,8 @@ def measure(source: RecordingSource, *, offsets: bool = True) -> Mappings:
         for name, use in _uses(source, Axis(source, "mapping", places)).items():
             _add(lines, names[name], use, watched[owners[names[name].owner].target][0])
     lines = [line for line in lines if line.use.size > 0]
+    for line in lines:
+        line.offsets.sort(key=lambda offset: offset[0])
     lines.sort(key=lambda line: (-line.use.heat, -line.use.size, line.owner.target, line.owner.start))
     return Mappings(lines, source.start_ns, {target: end for target, (_, end) in watched.items()})
 
@@ -156,7 +158,6 @@ def _add(lines: Sequence[OwnerUse], part: OwnerPart, use: Use, ns: int) -> None:
     line.use.add(mean)
     if part.low is not None and part.high is not None:
         line.offsets.append((part.low, part.high, mean))
-        line.offsets.sort(key=lambda offset: offset[0])
 
 
 def document(report: Mappings, catalog: Catalog) -> dict[str, Any]:

@@ -132,6 +132,11 @@ def _cut(mapping: Mapping, low: int, high: int) -> Mapping:
     return mapping._replace(start=low, end=high, offset=mapping.offset + low - mapping.start)
 
 
+def matches(pattern: str, words: Iterable[str]) -> bool:
+    """Whether one of the words of a mapping (name, label, kind) is the pattern, or matches its * and ?."""
+    return any(fnmatchcase(word, pattern) for word in words)
+
+
 def pieces_of(recording: Recording, pattern: str) -> list[tuple[int, int, int]]:
     """(target, start, end) of the mappings whose name, label or kind `pattern` is or matches (* and ?).
 
@@ -141,7 +146,7 @@ def pieces_of(recording: Recording, pattern: str) -> list[tuple[int, int, int]]:
     for target, mappings in sorted(history_of(recording).items()):
         for mapping in mappings:
             words = (mapping.name, label_of(mapping.name), kind_of(mapping.name))
-            if mapping.perms.startswith("---") or not any(fnmatchcase(word, pattern) for word in words):
+            if mapping.perms.startswith("---") or not matches(pattern, words):
                 continue
             if found and found[-1][0] == target and found[-1][2] == mapping.start:
                 found[-1] = (target, found[-1][1], mapping.end)

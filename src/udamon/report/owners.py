@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from udamon.errors import RecordingError
 from udamon.native._native import SMALLEST_PAGE
 from udamon.record.naming import ANONYMOUS, FILE, LIBRARY, kind_of
 from udamon.record.reader import Recording
@@ -131,6 +132,13 @@ def _guess(mapping: Mapping, below: Mapping | None, above: Sequence[Mapping]) ->
     if 0 < guard <= LARGEST_GUARD and round_size and size <= LARGEST_STACK:
         return THREAD_STACK
     return None
+
+
+def no_mappings(recording: Recording) -> RecordingError:
+    """The error of a report by mapping of a recording without any."""
+    return RecordingError(
+        f"{recording.path} knows no mappings, so nothing can be told by mapping; leave --by mapping out."
+    )
 
 
 PARTS = 16

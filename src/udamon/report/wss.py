@@ -21,14 +21,13 @@ from textwrap import wrap
 from typing import Any
 
 from udamon import text
-from udamon.errors import RecordingError
 from udamon.report import groups
 from udamon.report.catalog import Catalog
 from udamon.report.grain import is_sampled
 from udamon.report.groups import GroupBounds, between, distribution, light
 from udamon.report.hot_cold import at_most_note
 from udamon.report.levels import FEWEST, LEVELS, PERCENTS, told, too_few
-from udamon.report.owners import Owner, owners_of, places_of
+from udamon.report.owners import Owner, no_mappings, owners_of, places_of
 from udamon.report.place import Axis, sums
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, fitted, shorten
@@ -304,9 +303,7 @@ def _bound(source: RecordingSource, snapshots: str, over: str) -> tuple[_ByTarge
 def _by_owner(source: RecordingSource, owners: Sequence[Owner], value: str) -> str:
     places, _ = places_of(owners)
     if not places:
-        raise RecordingError(
-            f"{source.recording.path} knows no mappings, so nothing can be told by mapping; leave --by mapping out."
-        )
+        raise no_mappings(source.recording)
     axis = Axis(source, "owner", places)
     placed = axis.placed(("seq", "time", "start", '"end"', "nr_accesses", "touched", "resident"))
     summed = SUMMED.format(value=value, placed=placed, sums=sums("amount", "density"))
