@@ -76,7 +76,8 @@ def cells_of(
     ]
     whole = source.filters == Filters(time=source.filters.time, targets=source.filters.targets)
     by = by_batches if whole and end > begin else by_query
-    return by(source, places, begin, (end - begin) / columns, columns, values)
+    # A window of no length, which other tools may write, is in a column of some length.
+    return by(source, places, begin, max(1, end - begin) / columns, columns, values)
 
 
 def by_query(

@@ -119,7 +119,7 @@ def _coldness(line: OwnerUse) -> tuple[bool, int, float]:
 
 def measure(source: RecordingSource, *, offsets: bool = True) -> Mappings:
     """Every owner of memory that the filters leave. Raises RecordingError when there is none, or no snapshot."""
-    watched = {target: (ns, end) for target, ns, end in source.query(WATCHED)}
+    watched = {target: (max(ns, 1), end) for target, ns, end in source.query(WATCHED)}
     if not watched:
         raise source.nothing()
     offsets = offsets and source.recording.metadata.get("via") != "refs"

@@ -153,7 +153,7 @@ def _amounts(
     axis = Axis(source, "right_size", places)
     placed = axis.placed(("time", "start", '"end"', "touched", "resident"))
     columns = ", ".join(sums(name, name) for name in ("touched", "resident"))
-    width = double((end - begin) / blocks)
+    width = double(max(1, end - begin) / blocks)
     summed = SUMMED.format(sums=columns, placed=placed, begin=double(begin), half=double(0.5), width=width)
     touched = [[0.0] * rows for _ in range(blocks)]
     resident = [0.0] * rows
