@@ -18,6 +18,7 @@ from udamon.record.opening import open_recording
 from udamon.record.reader import Recording
 from udamon.report import diff, phases, right_size
 from udamon.report.catalog import Catalog
+from udamon.report.page import comparison
 from udamon.report.phases import spans
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
@@ -252,6 +253,18 @@ def named(path: Path, base: int, touched: dict[str, int], extra: int = 0) -> Rec
     regions: list[Region] = [(start, start + MIB, 10, 0, touched[name] + extra) for name, start in places]
     event = Event(START, "mappings", {"target": 0, "add": add, "remove": []})
     return record(path, [event, *(snap(seq, regions) for seq in range(3))])
+
+
+def test_lengths_that_are_compared(tmp_path: Path) -> None:
+    """Of more windows than the curve has points, too, the length is that of all: 25 s and 30 s."""
+    lengths = {"a": 250, "b": 300}
+    before, after = (moving(tmp_path / name, count) for name, count in lengths.items())
+    with RecordingSource(before) as one, RecordingSource(after) as other:
+        report = diff.measure(one, other)
+        sides = comparison.document(report, (one, other))["sides"]
+    assert report.seconds_ns == (25_000_000_000, 30_000_000_000)
+    assert [side["seconds"] for side in sides] == [25, 30]
+    assert diff.render(report, Terminal()).startswith("before: 25 s recorded, after: 30 s")
 
 
 def test_diff(tmp_path: Path) -> None:

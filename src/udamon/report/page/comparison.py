@@ -27,7 +27,10 @@ def document(report: Diff, sources: Sequence[RecordingSource]) -> dict[str, Any]
         "title": " against ".join(_title(source) for source in sources),
         "notes": notes,
         "sides": [
-            _side(source, found) for source, found in zip(sources, (report.before, report.after), strict=True)
+            _side(source, found, length_ns)
+            for source, found, length_ns in zip(
+                sources, (report.before, report.after), report.seconds_ns, strict=True
+            )
         ],
         "levels": [
             level
@@ -51,7 +54,7 @@ def _title(source: RecordingSource) -> str:
     return names[0] if len(names) == 1 else f"{len(targets)} target{'s' if len(targets) != 1 else ''}"
 
 
-def _side(source: RecordingSource, found: wss.WorkingSet) -> dict[str, Any]:
+def _side(source: RecordingSource, found: wss.WorkingSet, length_ns: int) -> dict[str, Any]:
     wall = source.recording.metadata.get("wall_ns")
     curve = (
         found.group.over_time
@@ -65,7 +68,7 @@ def _side(source: RecordingSource, found: wss.WorkingSet) -> dict[str, Any]:
         if isinstance(wall, int)
         else None,
         "windows": found.total.snapshots,
-        "seconds": (found.over_time[-1][0] - found.start_ns) / 1e9,
+        "seconds": length_ns / 1e9,
         "curve": [[(at - found.start_ns) / 1e9, low, high] for at, low, high in curve],
     }
 
