@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -133,6 +135,40 @@ def test_small_bands_are_joined_and_heap_is_not() -> None:
     assert [row.range.start for row in rows] == sorted(row.range.start for row in rows)
     assert rows[-1].range.end == areas[-1][0].end
     assert all(len(row.pieces) <= 8 for row in rows)
+
+
+def test_rows_reach_to_the_end_of_memory() -> None:
+    """Whatever part of a byte rounding makes of sums of what is there: no page of a band is in no row."""
+    random = Random(1)
+    for _ in range(300):
+        count = random.randint(1, 30)
+        areas = [(Range(n * MIB, n * MIB + 4096 * random.choice([1, 3, 16, 100])), "") for n in range(count)]
+        there = [area.size * random.choice([1.0, 1 / 3, 0.7]) for area, _ in areas]
+        rows = rows_of(bands_of(0, areas, there), random.randint(1, 60))
+        assert (rows[0].range.start, rows[-1].range.end) == (0, areas[-1][0].end)
+
+
+def test_many_small_mappings_cost_in_proportion() -> None:
+    """Files of a page each beside a large mapping, and pieces of one band: twice as many take twice as many calls."""
+
+    def calls(many: int) -> int:
+        files = [(Range(MIB * n, MIB * n + 4096), f"/f{n}") for n in range(1, many)]
+        pieces = [(Range((1 << 50) + 8192 * n, (1 << 50) + 8192 * n + 4096), "") for n in range(many)]
+        counted = 0
+
+        def count(*_: object) -> None:
+            nonlocal counted
+            counted += 1
+
+        sys.setprofile(count)
+        try:
+            rows_of(bands_of(0, [*files, (Range(1 << 45, 1 << 46), "/large"), *pieces]), 64)
+            rows_of(bands_of(0, pieces), 64)
+        finally:
+            sys.setprofile(None)
+        return counted
+
+    assert calls(800) < 2.5 * calls(400)
 
 
 def test_text_fits_and_is_plain(tmp_path: Path) -> None:
