@@ -105,10 +105,16 @@ class LiveApp(TellingApp):
             return
         try:
             self.session.keep_up()
-            if self.session.ended() and not self._told_end:
-                self._told_end = True
-                self.notify("No target is left: this is the last that was seen.")
         except UdamonError as error:
+            self._tell(error)
+        if self._told_end:
+            return
+        try:
+            self._told_end = self.session.ended()
+            if self._told_end:
+                self.notify("No target is left: this is the last that was seen.")
+        except UdamonError as error:  # what made it end, which is raised each time
+            self._told_end = True
             self._tell(error)
 
     def cost_line(self) -> EscapedText:

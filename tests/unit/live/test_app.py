@@ -13,6 +13,7 @@ import pytest
 
 from tests.unit.live.test_state import ANON, HEAP, MIB, FakeEngine, posted, session_with, started, window
 from tests.unit.report.test_wss import START, snap
+from udamon.errors import CannotError
 from udamon.live.largest import WatchableProcess
 from udamon.live.session import WatchRequest
 from udamon.live.state import LiveState
@@ -388,6 +389,23 @@ def test_record_from_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     session.stop()
     (file,) = tmp_path.iterdir()
     assert [one.seq for one in Recording(file).snapshots()] == [0]
+
+
+def test_an_error_that_ended_the_monitor_is_told_once() -> None:
+    engine = FakeEngine()
+    session, _ = session_with(engine)
+    session.start(WatchRequest(), 0)
+    app = app_of(session.state, session)
+
+    async def do(pilot: Pilot) -> None:
+        engine.failure = CannotError("the file of frames is gone; begin again.")
+        app.keep_up()
+        app.keep_up()
+        await pilot.pause()
+        assert [note.message for note in app._notifications] == ["the file of frames is gone; begin again."]
+
+    on_screen(app, do)
+    session.stop()
 
 
 def test_the_end_of_all_targets_is_told() -> None:

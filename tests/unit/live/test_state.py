@@ -304,6 +304,7 @@ class FakeEngine:
     here: bool = False
     running: bool = False
     closed: bool = False
+    failure: Exception | None = None
 
     def valid(self) -> bool:
         return True
@@ -321,6 +322,8 @@ class FakeEngine:
         self.running = False
 
     def join(self, timeout: float | None = None) -> bool:
+        if self.failure is not None:
+            raise self.failure
         return not self.running
 
     def close(self) -> None:
