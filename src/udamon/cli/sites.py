@@ -130,19 +130,18 @@ def write(args: argparse.Namespace, source: RecordingSource, report: Sites) -> N
     if outs:
         from udamon.report import pprof
         from udamon.report.allocations import unseen_lines
+        from udamon.report.catalog import Catalog
         from udamon.report.charts import flame
         from udamon.report.charts.shapes import with_notes
         from udamon.report.common import common_lines, damage_lines
+        from udamon.report.heatmap import span
         from udamon.report.sites import require_some
         from udamon.report.svg import svg
 
         require_some(report)
         if args.pprof is not None:
-            metadata = source.recording.metadata
-            wall = (
-                int(metadata.get("wall_ns") or 0) - int(metadata.get("monotonic_ns") or 0) + source.start_ns
-            )
-            files.append((args.pprof, pprof.profile(report, max(0, wall))))
+            end = Catalog(source.recording).wall_ns(span(source)[1] or source.start_ns)
+            files.append((args.pprof, pprof.profile(report, max(0, round(end or 0)))))
         if args.flame is not None:
             unseen = [f"N{text[1:]}." for text in unseen_lines(report.allocations.unseen)]
             notes = [*common_lines(source), *damage_lines(source), *report.notes, *unseen]

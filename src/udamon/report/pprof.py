@@ -13,7 +13,8 @@ _Key = TypeVar("_Key")
 
 
 def profile(report: Sites, time_ns: int) -> bytes:
-    """The gzipped file: samples by stack with live, touched and cold bytes; `time_ns` is wall-clock time of the end."""
+    """The gzipped file: samples by stack with live, touched and cold bytes; `time_ns` is the wall-clock time of the
+    end, 0 where it is not known."""
     strings: _Numbers[str] = _Numbers("")
     functions: _Numbers[tuple[str, str]] = _Numbers()
     locations: _Numbers[Call] = _Numbers()

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.unit.snapshots import recorded
+from udamon.cli.main import main
 from udamon.errors import RecordingError, UsageError
 from udamon.model import Event, Sharing, Snapshot
 from udamon.record.reader import Recording
@@ -360,6 +361,17 @@ def test_pprof(recording: Recording) -> None:
     types = [dict(fields(value)) for field, value in profile if field == 1 and isinstance(value, bytes)]
     assert [strings[int(one[1])] for one in types] == ["live", "touched", "cold"]
     assert dict(profile)[9] == 5 * S
+
+
+@pytest.mark.parametrize(
+    ("clocks", "time_ns"), [({"wall_ns": 1000 * S, "monotonic_ns": S}, 1003 * S), ({}, None)]
+)
+def test_pprof_has_the_time_of_the_end(tmp_path: Path, clocks: dict[str, int], time_ns: int | None) -> None:
+    """The windows end 4 s after the clock's zero, which was 999 s after 1970; without clocks no time is known."""
+    recorded(tmp_path / "a", [start(), *CODE, told(*FOUR), *WINDOWS], via="pte", **clocks)
+    out = tmp_path / "profile"
+    assert main(["report", "sites", str(tmp_path / "a"), "--pprof", str(out)]) == 0
+    assert dict(fields(gzip.decompress(out.read_bytes()))).get(9) == time_ns
 
 
 def test_pprof_of_a_module_that_nothing_tells_of(tmp_path: Path) -> None:
