@@ -19,7 +19,7 @@ from typing import Any
 
 from udamon.errors import RecordingError, UsageError
 from udamon.model import MAPPING, NOWHERE, Snapshot
-from udamon.report.allocations import Allocations, Call, read, resolve
+from udamon.report.allocations import Allocations, Call, read, resolve, unseen_head
 from udamon.report.grain import grain_of
 from udamon.report.objects import Inherited, Objects, objects_of, once
 from udamon.report.source import RecordingSource
@@ -383,7 +383,7 @@ def _said(report: Sites, width: int) -> list[str]:
     notes = [SAMPLED, *report.notes] if report.sites else report.notes
     found: list[str] = [row for note in notes for row in wrap(note, width)]
     for pid, comm, why in report.allocations.unseen:
-        found.append(cut(f"No allocation was seen in {pid} ({comm}):", width))
+        found.append(cut(unseen_head(pid, comm), width))
         found += wrap(escape(why), width, initial_indent="  ", subsequent_indent="  ") or [""]
     return found
 

@@ -49,7 +49,7 @@ def test_no_sites(tmp_path: Path) -> None:
     unseen = Event(1, "allocations_unseen", {"pid": 7, "comm": "a", "why": "it is a Go program"})
     assert document_of(recorded(tmp_path / "a", [start(), *WINDOWS], via="pte"))["sites"] is None
     told_why = document_of(recorded(tmp_path / "b", [start(), unseen, *WINDOWS], via="pte"))["sites"]
-    assert "no allocation was seen in 7 (a): it is a Go program" in told_why["why"]
+    assert "No allocation was seen in 7 (a): it is a Go program" in told_why["why"]
     some = recorded(tmp_path / "c", [start(), *CODE, told(*FOUR), *WINDOWS], via="pte")
     filtered = document_of(some, Filters(size=(1, None)))["sites"]
     assert "only --time and --target" in filtered["why"]

@@ -227,7 +227,7 @@ def test_never_an_empty_table(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="no allocations; record them"):
         measured(recorded(tmp_path / "a", [start(), *WINDOWS], via="pte"))
     unseen = Event(5 * S, "allocations_unseen", {"pid": 7, "comm": "a", "why": "it is static"})
-    with pytest.raises(RecordingError, match=r"no allocation was seen in 7 \(a\): it is static"):
+    with pytest.raises(RecordingError, match=r"No allocation was seen in 7 \(a\): it is static"):
         measured(recorded(tmp_path / "b", [start(), unseen, *WINDOWS], via="pte"))
 
 

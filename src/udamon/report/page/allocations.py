@@ -6,7 +6,7 @@ from typing import Any
 
 from udamon.errors import RecordingError, UsageError
 from udamon.report import sites
-from udamon.report.allocations import has_some
+from udamon.report.allocations import has_some, unseen_sentences
 from udamon.report.sites import NONE_ALIVE, UNTOLD, Site, Sites, bytes_of_sites, name_of, place_of
 from udamon.report.source import RecordingSource
 
@@ -36,9 +36,6 @@ def document(found: Sites | str | None) -> dict[str, Any] | None:
     numbers: dict[str, int] = {}
     shown = found.sites[:MAX_SITES]
     rows = [_site(site, numbers) for site in shown]
-    unseen = [
-        f"No allocation was seen in {pid} ({comm}): {why}." for pid, comm, why in found.allocations.unseen
-    ]
     return {
         "why": None if shown else NONE_ALIVE,
         "names": list(numbers),
@@ -46,7 +43,7 @@ def document(found: Sites | str | None) -> dict[str, Any] | None:
         "left_out": len(found.sites) - len(shown),
         "left_out_bytes": round(bytes_of_sites(found.sites[MAX_SITES:])),
         "idle_seconds": found.idle_ns / 1e9,
-        "notes": found.notes + unseen,
+        "notes": found.notes + unseen_sentences(found.allocations.unseen),
     }
 
 
