@@ -15,7 +15,7 @@ from tests.integration.recorder import held_until
 from tests.unit.report.test_size import MIB, S, census, named
 from tests.unit.snapshots import recorded, snap
 from udamon.assembly.child import OWN_FAILURE, Child
-from udamon.cli import next_step, size
+from udamon.cli import next_step, record, size
 from udamon.cli.main import main
 from udamon.cli.parsers import parser
 from udamon.errors import TargetGone
@@ -122,7 +122,7 @@ def test_an_older_recording_is_not_taken_for_that_of_a_command(
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         raise TargetGone("process 7 has ended.")
 
-    monkeypatch.setattr(size.record, "watch", watch)
+    monkeypatch.setattr(record, "watch", watch)
     path = file_of(tmp_path / "a").path
     before = path.read_bytes()
     assert main(["size", "--via", "refs", "-o", str(path), "--force", "--", "true"]) == OWN_FAILURE

@@ -15,7 +15,7 @@ from tests.unit.cli.test_report import run
 from tests.unit.report.test_parts import Ask, ask, file
 from tests.unit.snapshots import recorded, snap
 from udamon.cli.report_kinds import KINDS
-from udamon.model import Event
+from udamon.model import Event, Snapshot
 from udamon.record import reader
 from udamon.record.messages import Damage
 from udamon.record.reader import Place, Recording
@@ -97,7 +97,7 @@ def test_a_window_of_no_length(
 ) -> None:
     """Other programs may write one: a report of it is a text and a document, and no traceback."""
     mapped = {"target": 0, "add": [[0, MIB, "rw-p", 0, 0, "[heap]"]], "remove": []}
-    steps = [Event(0, "mappings", mapped), snap(0, [(0, MIB, 20, 0)], window=0)]
+    steps: list[Snapshot | Event] = [Event(0, "mappings", mapped), snap(0, [(0, MIB, 20, 0)], window=0)]
     path = recorded(tmp_path / "a.udamon", steps, via=via).path
     other = [path] if kind == "diff" else []
     assert run(kind, path, *other) == 0
