@@ -27,7 +27,7 @@ COLD = f"""
     SELECT sum(CASE WHEN cold THEN bytes END), sum(CASE WHEN cold THEN private END), sum(bytes - sure), sum(bytes)
     FROM (
         SELECT {IDLE} AS cold, {SIZE} AS bytes, CAST(private AS DOUBLE) AS private, {{sure}} AS sure
-        FROM shared_regions WHERE start IS NOT NULL AND time >= {{edge}}
+        FROM shared_regions WHERE start IS NOT NULL AND time >= {{edge}} AND {{once}}
     ) AS there
 """
 GRAIN = "refs tells how much of a mapping was accessed, and not for how long the rest of it was not"
@@ -275,7 +275,8 @@ def _cold(source: RecordingSource, most: float, age_ns: int) -> tuple[_LimitKind
         )
         why = f"the recording{so_far} is {length} long, so nothing can have been cold for {clock(age_ns)}"
         return kind, Figure(None, None, why), most
-    found = source.query(COLD.format(age=age_ns, sure=groups.sure(source), edge=edge))
+    once = source.filters.once
+    found = source.query(COLD.format(age=age_ns, sure=groups.sure(source), edge=edge, once=once))
     cold, private, untouched, total = found[0]
     if not total:
         raise source.nothing()

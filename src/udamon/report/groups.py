@@ -173,8 +173,7 @@ def query_of(source: RecordingSource, rows: str = "shared_regions") -> str:
     """The bounds of every moment, as SQL: seq, time, low, high, resident_low, resident_high, hidden, twice."""
     # Sums of first occurrences say nothing once some of the rows are filtered out.
     frames = "TRUE" if source.filters.whole_moments else "FALSE"
-    here = ", ".join(map(str, source.filters.targets))
-    alone = f"(same_as IS NULL OR same_as NOT IN ({here}))" if here else "same_as IS NULL"
+    alone = source.filters.once
     if estimated(source):
         bounded = f"({ESTIMATED.format(rows=rows)}) AS estimated"
         there = THERE.format(rows=bounded, frames=frames, alone=alone, sure="at_least", most="at_most")

@@ -178,8 +178,8 @@ def _windows(source: RecordingSource, spans: dict[int, tuple[int, int]]) -> Iter
     since = source.filters.since_ns or 0
     for snapshot in source.recording.snapshots():
         span = spans.get(snapshot.target)
-        shared = snapshot.sharing is not None and snapshot.sharing.same_as is not None
-        if span is None or shared or snapshot.begin_ns < since:
+        again = snapshot.sharing is not None and source.filters.repeats(snapshot.sharing.same_as)
+        if span is None or again or snapshot.begin_ns < since:
             continue
         low, high = (None if side is None else side + source.start_ns for side in source.filters.time)
         if (low is None or snapshot.end_ns >= low) and (high is None or snapshot.end_ns <= high):
