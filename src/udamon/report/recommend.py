@@ -50,14 +50,14 @@ NO_GROUP = (
 )
 KEPT = """
     SELECT max(kept), quantile_cont(kept, 0.9) FROM (
-        SELECT seq, sum(CASE WHEN files.name IS NULL THEN resident ELSE least(anonymous, resident) END) AS kept
+        SELECT seq, sum(CASE WHEN files.name IS NULL THEN counted ELSE least(anonymous, counted) END) AS kept
         FROM owner_windows LEFT JOIN file_owners AS files ON owner_windows.name = files.name GROUP BY seq
     ) AS moments
 """
 # Owners are numbered from 0; what lies beside them has larger numbers.
 BESIDE = """
     SELECT max(there) FROM (
-        SELECT seq, sum(resident) AS there FROM owner_windows WHERE name >= {owners} GROUP BY seq
+        SELECT seq, sum(counted) AS there FROM owner_windows WHERE name >= {owners} GROUP BY seq
     ) AS windows
 """
 
@@ -70,7 +70,7 @@ FILES = """
         SELECT stretch, sum(least(touched, there)) AS used FROM (
             SELECT owner_windows.name,
                 floor((CAST(begun AS DOUBLE) - (SELECT min(begun) FROM owner_windows)) / {stretch} + {half}) AS stretch,
-                sum(touched) AS touched, max(greatest(resident - anonymous, 0)) AS there
+                sum(touched) AS touched, max(greatest(counted - anonymous, 0)) AS there
             FROM owner_windows JOIN file_owners AS files ON owner_windows.name = files.name GROUP BY 1, 2
         ) AS owners GROUP BY stretch
     ) AS stretches

@@ -34,11 +34,12 @@ _AMOUNTS = {
     "sure": "CAST({sure} AS DOUBLE)",
     "resident": SIZE,
     "private": "CASE WHEN {once} THEN CAST(coalesce(private, 0) AS DOUBLE) ELSE 0 END",
-    "anonymous": "CAST(coalesce(anonymous, 0) AS DOUBLE)",
+    "counted": f"CASE WHEN {{once}} THEN {SIZE} ELSE 0 END",
+    "anonymous": "CASE WHEN {once} THEN CAST(coalesce(anonymous, 0) AS DOUBLE) ELSE 0 END",
     "idle": f"CASE WHEN {IDLE} THEN {SIZE} ELSE 0 END",
 }
-"""Of a region, in bytes: touched by anybody, by the target itself for sure, there, mapped by nothing else, neither page
-cache nor shared memory, idle for the time."""
+"""Of a region, in bytes: touched by anybody, by the target itself for sure, there, mapped by nothing else, there where
+no other target tells of the same memory, of this neither page cache nor shared memory, idle for the time."""
 
 SUMMED = """
     SELECT target, seq, first, last, max(time) AS time, min("begin") AS begun, {sums} FROM (

@@ -12,7 +12,7 @@ from tests.unit.report.test_sites import CODE, start, told
 from tests.unit.snapshots import recorded, snap
 from udamon.model import Event, Sharing, Snapshot
 from udamon.record.reader import Recording
-from udamon.report import ages, checks, sites, size
+from udamon.report import ages, checks, recommend, right_size, sites, size
 from udamon.report.check_limits import CheckLimits
 from udamon.report.filters import Filters
 from udamon.report.source import RecordingSource
@@ -27,7 +27,7 @@ def shot(seq: int, target: int, touched: int) -> Snapshot:
         seq, [(0, COLD, 0, seq), (FILE, FILE + HOT, 20, seq)], target=target, window=S, sample=S // 20
     )
     private = [COLD, HOT]
-    columns = [private, private, [0, touched], [7, 7], [None, None], [None, None]]
+    columns = [private, [COLD, 0], [0, touched], [7, 7], [None, None], [None, None]]
     return replace(
         made, pid=7 + target, touched=array("Q", [0, touched]), resident=array("Q", private),
         sharing=Sharing.of(columns, 0 if target else None),
@@ -35,7 +35,7 @@ def shot(seq: int, target: int, touched: int) -> Snapshot:
 
 
 def recording(path: Path, via: str, touched: int = HOT) -> Recording:
-    rows = [[0, COLD, "rw-p", 0, 0, "[heap]"], [FILE, FILE + HOT, "rw-p", 0, 0, ""]]
+    rows = [[0, COLD, "rw-p", 0, 0, "[heap]"], [FILE, FILE + HOT, "r--p", 0, 7, "/data"]]
     steps: list[Snapshot | Event] = []
     for target in (0, 1):
         steps += [
@@ -61,6 +61,17 @@ def test_cold_bytes_for_sure(tmp_path: Path) -> None:
         cold = size.measure(source).cold
     assert cold is not None
     assert cold[0] == 10 * MIB
+
+
+@pytest.mark.parametrize("via", ["refs", "idle"])
+def test_limits(tmp_path: Path, via: str) -> None:
+    """The limit of both is that of one: their anonymous memory is there once."""
+    found = []
+    for targets in ((0, 1), (0,), (1,)):
+        path = tmp_path / f"{via}-{len(found)}"
+        with RecordingSource(recording(path, via, 5 * MIB), Filters(targets=targets)) as source:
+            found.append(recommend.measure(source, right_size.measure(source)).limit)
+    assert found[0] == found[1] == found[2]
 
 
 def test_sites_of_the_second_target(tmp_path: Path) -> None:
