@@ -34,7 +34,7 @@ def configure(parser: argparse._ActionsContainer) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Raises UsageError where standard output is somebody else's."""
+    """Raises UsageError where something else is printed on standard output."""
     if args.json_lines and args.command is not None:
         raise UsageError(
             "standard output is the COMMAND's, so it cannot have --json-lines; watch it with -p."
@@ -138,7 +138,7 @@ class JsonLines:
                 until = time.monotonic() + LAST_S
         self.check()
         if self.left_out:
-            console.say(f"snapshots that were not printed, as whoever reads is too slow: {self.left_out}.")
+            console.say(f"snapshots that were not printed, as their reader is too slow: {self.left_out}.")
 
     def _run(self) -> None:
         try:

@@ -1,7 +1,7 @@
 """What the live view knows: the latest of every target, and the recent past of the one that is looked at.
 
-It is a subscriber like any other, so whoever posts snapshots to it fills the view. Everything in it is
-bounded: a target that ended is forgotten, and of the past there are at most HISTORY windows.
+It is a subscriber like any other: any source of snapshots can fill the view. Everything in it is bounded: a target that
+ended is forgotten, and of the past there are at most HISTORY windows.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class TargetLine:
 
     @property
     def title(self) -> str:
-        """By which several processes of one name are told apart."""
+        """What distinguishes several processes of one name: the beginning of the command line."""
         return title_of(self.command)
 
 

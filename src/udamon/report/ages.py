@@ -34,7 +34,7 @@ from udamon.text import Shown
 from udamon.units import format_share, format_size, format_time
 
 ROWS = 50_000
-"""Rows of a part of the recording that is in memory, at most about so many."""
+"""Rows of a part of the recording that is in memory, about at most."""
 REGIONS = f"""
     SELECT seq, target, "begin", time, start, "end", {SIZE}, {{least}}, {{most}},
         CAST(coalesce(private, 0) AS DOUBLE)

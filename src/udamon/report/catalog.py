@@ -65,7 +65,7 @@ class Catalog:
         self.rate_title = "share touched" if shares else "access rate"
         """What they are, in a title."""
         self.by_mapping = grain_of(recording) == MAPPING
-        """Mappings are all that was told apart."""
+        """Whether the grain is mappings: single pages were not seen."""
         self.attrs: dict[str, Any] = dict(recording.metadata.get("attrs") or {})
         self.cost: Mapping[str, Any] = {}
         self.cost_ns = 0

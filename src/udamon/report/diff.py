@@ -1,7 +1,7 @@
 """What differs between two recordings, before and after a change: working sets, and what moved.
 
-Addresses differ between two runs, so memory is compared by name: mappings of one name and kind are one line,
-however many there are and whoever's they are.
+Addresses differ between two runs, so memory is compared by name: all mappings of one name and kind, of all processes,
+are one line.
 """
 
 from __future__ import annotations

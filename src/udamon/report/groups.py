@@ -4,7 +4,7 @@ The processes of a group map the same pages (files, shared memory, what fork lef
 that maps a file more than once. A sum counts such a page for each of them. What a recording knows of sharing
 (udamon.record.schema, from `private` on) gives bounds for the bytes without repetition, for each object apart:
 
-- At least: what is accessed in pages that nobody else has, and the most that one of them surely accessed of the rest.
+- At least: what is accessed in pages of one process alone, and the most that one process surely accessed of the rest.
   How much of the accesses was in shared pages is not known; as much as can be is taken to be. Where page frames were
   seen, or what each surely accessed of pages that none before it has, if that is more.
 - At most: the sum, less what must be repetitions because so many bytes are not there. Of a file there is no more than
@@ -12,7 +12,7 @@ that maps a file more than once. A sum counts such a page for each of them. What
 
 A recording that knows nothing of sharing (of a primitive that looks at single pages, or of an earlier version) has
 wider bounds: the most that one target accessed, and the sum. There `refs` cannot tell at all what a process accessed
-by itself (a file's pages are marked by whoever reads them), so the lower bound is 0.
+by itself (any process that reads a file's pages marks them), so the lower bound is 0.
 """
 
 from __future__ import annotations
@@ -219,7 +219,7 @@ def of_moments(source: RecordingSource) -> str:
 def needed(source: RecordingSource) -> bool:
     """Whether a total may count a page more than once: there are several targets, or one maps a file twice."""
     if source.recording.metadata.get("via") == "sim":
-        return False  # simulated memory is nobody else's
+        return False  # simulated memory is not shared
     if source.target_count > 1:
         return True
     few = source.query(f"SELECT max(twice) FROM ({query_of(source, 'some_shared')}) AS bounds")

@@ -181,7 +181,7 @@ def _when(metadata: dict[str, Any]) -> str:
 
 
 def _because(metadata: dict[str, Any]) -> str:
-    """Why it looked that way, where nobody asked for it."""
+    """Why this primitive was chosen, where --via did not name it."""
     why = metadata.get("why")
     return "" if why in (None, ASKED_FOR) else str(why)
 

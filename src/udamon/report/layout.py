@@ -92,7 +92,7 @@ def memory(islands: Sequence[Range], mappings: Sequence[NamedMapping | Mapping])
     """Where the monitored ranges and accessible mappings meet; all of the ranges when no mapping is known that does:
     of a program that has just executed another, those of the former may be all that there is.
 
-    Both are sorted. Mappings that nobody may access (a reservation, a guard) are no memory.
+    Both are sorted. Mappings without any permission (a reservation, a guard) are no memory.
     """
     met = list(_met(islands, mappings))
     yield from met or ((island, NO_MAPPING) for island in islands)

@@ -142,7 +142,7 @@ def no_mappings(recording: Recording) -> RecordingError:
 
 
 PARTS = 16
-"""A file's memory is looked at in so many parts of equal size, to tell which offsets are used."""
+"""A file's memory is divided into this number of parts of equal size, to show which offsets are used."""
 
 SMALLEST_PART = 16 * SMALLEST_PAGE
 

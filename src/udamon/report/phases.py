@@ -8,9 +8,9 @@ distances to the mean of their phase and a penalty for each cut: exactly the lea
 "Estimating the number of change-points via Schwarz' criterion", 1988). The noise in it is estimated from
 neighbouring columns, by the median of their distances, so changes themselves hardly count.
 
-The heat of a phase is bytes times rate. Where mappings are all that was told apart that is the bytes touched in a
-window, at the mean over the phase, and has their bounds (udamon.report.groups). Of single pages of several processes
-it is at least that of the process with most, and at most the sum.
+The heat of a phase is bytes times rate. Where the grain is mappings, it is the bytes touched in a window, the mean over
+the phase, with their bounds (udamon.report.groups). Of single pages of several processes it is at least that of the
+process with most, and at most the sum.
 """
 
 from __future__ import annotations

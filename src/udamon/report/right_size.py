@@ -11,8 +11,8 @@ variance of a general statistic from a stationary sequence", Annals of Statistic
 the middle 95 % of their answers. It says what chance did to this recording, not what another day would bring. Of
 fewer than 20 windows it says nothing, and is left out.
 
-Where pages of a row cannot be told apart, or several targets have the same ones, only bounds follow, and there is
-neither one answer nor an interval of chance:
+Where single pages of a row were not seen, or several targets share pages, only bounds are known: there is neither a
+single answer nor an interval of confidence:
 
 - `refs` tells how much of a mapping was accessed, and not which pages. At least: if it was the same ones in every
   window, then what serves the share is that share of a mean window. At most: the rows as they are.

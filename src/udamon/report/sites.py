@@ -58,7 +58,7 @@ NONE_ALIVE = "nothing that was sampled was alive at the end"
 UNTOLD = "a stack that was not told"
 """The name of a site whose calls are not known."""
 _WRAPPERS = ("operator new", "std::", "__gnu_cxx::", "void* operator new")
-"""Functions that allocate for whoever calls them."""
+"""Functions that only allocate for their callers: they do not name a site."""
 
 _INSTALLED = re.compile(r"/(site|dist)-packages/|/lib/python3\.\d+/|^<")
 """Files of Python code that is not the program's own: of packages, of the standard library, and frozen."""

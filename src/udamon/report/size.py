@@ -40,7 +40,8 @@ TOP = 8
 WINDOWS = (
     'SELECT count(DISTINCT seq), avg(CAST(time - "begin" AS DOUBLE)), min("begin"), max(time) FROM regions'
 )
-# Of memory that nobody touched for a time, there is no more than the least that nobody touched in a window within it.
+# Memory that was not touched for a time was not touched in any window within it: the smallest untouched amount of
+# these windows is an upper bound.
 GROUP_COLD = """
     SELECT min(resident_high - low) FROM ({bounds}) AS bounds JOIN (
         SELECT seq AS within, min("begin") AS begun FROM regions GROUP BY seq
@@ -139,7 +140,7 @@ def measure(source: RecordingSource) -> Size:
         if cold is not None:
             edge = end - round((age_s or 0) * 1e9)
             within = source.query(GROUP_COLD.format(bounds=bounds, edge=edge))[0][0]
-            # What one of them leaves alone another may touch: sure is only what nobody else has.
+            # A page that one target does not touch may be touched by another: only pages of a single target are sure.
             upper = min(cold[1], at_end) if within is None else min(cold[1], at_end, round(within))
             cold = min(round(sum(one.cold_alone for one in owners)), upper), upper
     targets = _targets(owners)

@@ -19,16 +19,16 @@ from udamon.report.mappings import pieces_of
 from udamon.units import format_time
 
 PART_ROWS = 3_000_000
-"""Rows of a part, at most about so many (see Source.in_parts)."""
+"""Rows of a part, about at most (see RecordingSource.in_parts)."""
 
 BYTES_A_RESULT = 400
-"""A row of a result in Python, at most about so many."""
+"""Memory of one row of a result in Python, about at most."""
 
 SOME_ROWS = 200_000
-"""Rows of `some_regions`, at most about so many."""
+"""Rows of `some_regions`, about at most."""
 
 SHORT_ROWS, SHORT_BYTES = 50_000, 16 << 20
-"""A recording of at most so many rows, and bytes once unpacked, is read once and kept in memory."""
+"""A recording with no more rows than this, and no more bytes once unpacked, is read once and kept in memory."""
 ALL_MOMENTS = 'SELECT count(DISTINCT seq), min("begin"), max(time) FROM recording WHERE "begin" IS NOT NULL'
 """Snapshots of the recording, whatever the filters leave, and the time that they are of."""
 

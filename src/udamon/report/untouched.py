@@ -28,7 +28,7 @@ from udamon.report.source import RecordingSource
 
 IDLE = "nr_accesses = 0 AND (CAST(age AS DOUBLE) + 1) * ticks * sample_ns >= {age}"
 SIZE = 'CAST(coalesce(resident, "end" - start) AS DOUBLE)'
-"""Of a region: whether nothing of it was accessed for so many ns, by its age; and its bytes that are there."""
+"""SQL of a region: whether its age says that nothing of it was accessed for `age` ns; and its resident bytes."""
 _AMOUNTS = {
     "touched": "CAST(touched AS DOUBLE)",
     "sure": "CAST({sure} AS DOUBLE)",

@@ -79,7 +79,7 @@ def _right_size(source: RecordingSource) -> tuple[right_size.RightSize, recommen
 
 
 def _filtered(source: RecordingSource) -> bool:
-    """Whether somebody asked for a part; that a warm-up is left out is among the facts."""
+    """Whether filters leave a part out. A warm-up that is left out is among the facts, and no filter."""
     return source.filters != Filters(since_ns=source.filters.since_ns)
 
 
