@@ -161,11 +161,13 @@ class Session:
         engine.stop()
         with suppress(UdamonError):  # what made it end was already told by `ended`
             engine.join()
-        engine.close()
         try:
-            self.stop_recording()
+            engine.close()
         finally:
-            self.watched = None
+            try:
+                self.stop_recording()
+            finally:
+                self.watched = None
 
     def ended(self) -> bool:
         """True when no target is left, or nothing runs. Raises what made the monitor end, if an error."""

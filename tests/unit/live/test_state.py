@@ -458,6 +458,24 @@ def test_a_recording_that_cannot_be_begun_leaves_nothing_open(
     session.stop()
 
 
+def test_a_recording_is_finished_though_the_monitor_cannot_be_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = FakeEngine()
+    session, _ = session_with(engine)
+    session.start(WatchRequest(), 0)
+    session.record(str(tmp_path / "a"))
+
+    def close() -> None:
+        raise CannotError("the kernel's DAMON does not end; see its files.")
+
+    monkeypatch.setattr(engine, "close", close)
+    with pytest.raises(CannotError, match="does not end"):
+        session.stop()
+    assert session.watched is None
+    assert not Recording(tmp_path / "a").truncated
+
+
 def test_another_monitor_begins_though_the_recording_cannot_be_finished(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
