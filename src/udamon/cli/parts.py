@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from udamon.cli.numbers import whole
+from udamon.cli.numbers import require_shown, whole
 from udamon.errors import RecordingError, UsageError
 from udamon.text import Shown, lines
 
@@ -100,8 +100,7 @@ def divided(args: argparse.Namespace) -> str | None:
         )
     if args.by_top is not None and (own or args.by != "mapping"):
         raise UsageError("--by-top goes with a report that is made for each mapping; leave it out.")
-    if args.by_top is not None and args.by_top < 1:
-        raise UsageError(f"--by-top {args.by_top} shows nothing; give at least 1.")
+    require_shown("--by-top", args.by_top)
     return None if own else str(args.by)
 
 
