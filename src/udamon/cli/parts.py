@@ -142,7 +142,7 @@ def _parts(args: argparse.Namespace, source: RecordingSource, by: str) -> Iterat
 
     catalog, filters = Catalog(source.recording), source.filters
     if by == "process":
-        for (target,) in source.query("SELECT DISTINCT target FROM regions ORDER BY target"):
+        for target in source.targets:
             info = catalog.target(target)
             about = {"target": target, "pid": info.pid, "label": info.label}
             yield ReportPart(info.label, about, replace(filters, targets=(target,)))

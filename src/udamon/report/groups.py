@@ -220,7 +220,7 @@ def needed(source: RecordingSource) -> bool:
     """Whether a total may count a page more than once: there are several targets, or one maps a file twice."""
     if source.recording.metadata.get("via") == "sim":
         return False  # simulated memory is not shared
-    if source.target_count > 1:
+    if len(source.targets) > 1:
         return True
     few = source.query(f"SELECT max(twice) FROM ({query_of(source, 'some_shared')}) AS bounds")
     return bool(few and few[0][0])

@@ -34,7 +34,7 @@ ALL_MOMENTS = 'SELECT count(DISTINCT seq), min("begin"), max(time) FROM recordin
 
 BOUNDED = "SELECT count(touched_high) FROM some_shared"
 MOMENTS = "SELECT count(DISTINCT seq) FROM regions"
-TARGETS = "SELECT count(DISTINCT target) FROM regions"
+TARGETS = "SELECT DISTINCT target FROM regions ORDER BY target"
 
 _number = count()
 
@@ -159,9 +159,9 @@ class RecordingSource:
         return int(self.query(MOMENTS)[0][0])
 
     @cached_property
-    def target_count(self) -> int:
-        """How many targets have a snapshot that the filters leave."""
-        return int(self.query(TARGETS)[0][0])
+    def targets(self) -> list[int]:
+        """The targets that have a snapshot which the filters leave, sorted."""
+        return [target for (target,) in self.query(TARGETS)]
 
     @cached_property
     def bounded(self) -> bool:
