@@ -12,6 +12,7 @@ from udamon.report.common import common_lines, damage_lines, lines_of_both
 from udamon.report.diff import Diff, differences
 from udamon.report.levels import PERCENTS
 from udamon.report.source import RecordingSource
+from udamon.units import counted
 
 MAX_MOVED = 300
 """Lines of what moved; the page says how many are left out."""
@@ -49,9 +50,10 @@ def document(report: Diff, sources: Sequence[RecordingSource]) -> dict[str, Any]
 
 
 def _title(source: RecordingSource) -> str:
-    targets = Catalog(source.recording).targets.values()
-    names = sorted({target.comm for target in targets if target.comm})
-    return names[0] if len(names) == 1 else f"{len(targets)} target{'s' if len(targets) != 1 else ''}"
+    catalog = Catalog(source.recording)
+    comms = (catalog.target(target).comm for target in source.targets)
+    names = sorted({comm for comm in comms if comm})
+    return names[0] if len(names) == 1 else counted(len(source.targets), "target")
 
 
 def _side(source: RecordingSource, found: wss.WorkingSet, length_ns: int) -> dict[str, Any]:
