@@ -148,11 +148,6 @@ class Monitor:
         again. `subscribe` may be called before the block is entered, and from any thread. Raises UsageError for what
         cannot be called.
         """
-        for each in (function,) if events is None else (function, events):
-            if not callable(each):
-                raise UsageError(
-                    f"{shown(each)} is no function; give one that takes a snapshot, or an event."
-                )
         subscriber = SubscribedFunctions(function, events)
         self._subscribers.append(subscriber)
         if self._built is not None:

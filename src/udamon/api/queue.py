@@ -73,7 +73,7 @@ class SnapshotQueue:
             try:
                 woken.get_loop().call_soon_threadsafe(_finish, woken)
             except RuntimeError:
-                pass  # its loop was closed, so nobody waits any more
+                pass  # its loop was closed, so it does not wait any more
 
 
 def _finish(woken: asyncio.Future[None]) -> None:

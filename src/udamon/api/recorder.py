@@ -4,11 +4,12 @@ hold."""
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from os import PathLike
 from threading import Lock
 
 from udamon.assembly.build import Built
-from udamon.errors import CannotError
+from udamon.errors import CannotError, UdamonError
 from udamon.model import Event, Snapshot
 from udamon.record.monitored import ReclaimProbe, cost_of, metadata_of
 from udamon.record.state import ValidEvents
@@ -51,11 +52,16 @@ class Recorder:
             if self._writer is not None:
                 raise CannotError("this monitor is recorded already; end it, or make another monitor.")
             writer = Writer(path, metadata_of(built), force=force)
-            for event in self._valid:
-                writer.event(event)
-            for text in built.notes:
-                writer.event(Event(time.monotonic_ns(), "note", {"text": text}))
-            writer.flush()
+            try:
+                for event in self._valid:
+                    writer.event(event)
+                for text in built.notes:
+                    writer.event(Event(time.monotonic_ns(), "note", {"text": text}))
+                writer.flush()
+            except BaseException:
+                with suppress(UdamonError):  # it says again what is raised here
+                    writer.close()
+                raise
             self._writer = writer
 
     def keep_up(self) -> None:
@@ -73,8 +79,8 @@ class Recorder:
         with self._lock:
             writer, self._writer = self._writer, None
             if writer is not None:
-                writer.event(self._cost())
-                writer.close()
+                with writer:
+                    writer.event(self._cost())
 
     def _cost(self) -> Event:
         # The process is the caller's own, too: what it takes beside the monitor is counted as well.

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from udamon import console
 from udamon.cli import reading
 from udamon.cli.numbers import whole
+from udamon.report.check_limits import DEFAULT_COLD_AGE
+from udamon.report.levels import LEVELS
 from udamon.units import counted
 
 if TYPE_CHECKING:
@@ -41,10 +43,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
                        help="a mapping's mean access rate is at least this")  # fmt: skip
     group.add_argument("--min-length", metavar="TIME", help="the recording is at least so long")
     group.add_argument("--min-snapshots", metavar="N", type=whole, help="and has N snapshots or more")
-    parser.add_argument("--level", choices=("min", "p25", "p50", "p75", "p90", "max", "mean"), default="max",
+    parser.add_argument("--level", choices=LEVELS, default="max",
                         help="of working set and footprint, over all snapshots (default max)")  # fmt: skip
     parser.add_argument(
-        "--cold-age", metavar="TIME", default="10s", help="so long without access is cold (default 10s)"
+        "--cold-age",
+        metavar="TIME",
+        default=DEFAULT_COLD_AGE,
+        help=f"so long without access is cold (default {DEFAULT_COLD_AGE})",
     )
     parser.add_argument(
         "--time", metavar="MIN-MAX", help="look only at this time since the start, e.g. 5s-max"

@@ -38,7 +38,7 @@ def script(shell: str) -> str:
 
 
 def _kind(action: argparse.Action) -> str | None:
-    """What a flag or an argument takes, where that is no choice; None where nobody can tell."""
+    """What a flag or an argument takes, where that is no choice; None where it is not known."""
     if action.dest in _BY_DEST:
         return _BY_DEST[action.dest]
     if action.choices is not None or not isinstance(action.metavar, str):

@@ -29,7 +29,6 @@ from udamon.model import names_of
 if TYPE_CHECKING:
     from udamon.control.assembly import Assembly
     from udamon.control.tracepoints import Listener
-    from udamon.workload.truth import Truth
 
 DEFAULT_SIM = "demo"
 SWITCH_S = 0.0005
@@ -198,12 +197,13 @@ def _serve(args: argparse.Namespace, places: ServedPaths, ready: Callable[[], No
 
 
 def _assembly(args: argparse.Namespace, listener: Listener | None) -> Assembly:
+    from udamon.assembly.parts import truth_of
     from udamon.control.assembly import Assembly
 
     via = _via(args)
     if args.same_cpu and via != "idle":
         raise UsageError(f"--same-cpu is of use with idle alone, and this looks via {via}; leave it out.")
-    truth = _truth(args.sim or DEFAULT_SIM) if via == "sim" else None
+    truth = truth_of(args.sim or DEFAULT_SIM) if via == "sim" else None
     return Assembly(
         via,
         policy=args.policy,
@@ -222,22 +222,12 @@ def _via(args: argparse.Namespace) -> str:
     if args.via != "auto":
         return choose(args.via)
     # Not by choose("auto"), which may find in-kernel DAMON: that one has files of its own.
-    usable = [via for via in ("idle", "refs") if probe(via).usable]
-    if not usable:
+    found = next((via for via in ("idle", "refs") if probe(via).usable), None)
+    if found is None:
         raise NotSupported(
             "neither idle nor refs can be used here; udamon doctor says why, --via sim works anywhere."
         )
-    return usable[0]
-
-
-def _truth(config: str) -> Truth:
-    from udamon.workload import shapes
-    from udamon.workload.config import load
-    from udamon.workload.layout import place
-    from udamon.workload.truth import Truth
-
-    workload = load(shapes.find(config))
-    return Truth(workload, place(workload))
+    return found
 
 
 def _cgroup_exists(path: str) -> bool:

@@ -1,4 +1,4 @@
-"""what this machine offers for monitoring, what is missing, and how to get it"""
+"""What this machine offers for monitoring, what is missing, and how to get it."""
 
 from __future__ import annotations
 

@@ -7,10 +7,10 @@ import functools
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from udamon import console
 from udamon.arguments import named
+from udamon.assembly.parts import truth_of
 from udamon.cli import attributes
 from udamon.cli.numbers import whole
 from udamon.cli.progress_line import ProgressLine
@@ -24,8 +24,6 @@ from udamon.evaluation.table import table
 from udamon.text import line, lines, ours, pad
 from udamon.units import format_size, format_time, parse_duration_ns, parse_size, whole_number
 from udamon.workload import shapes
-from udamon.workload.config import load
-from udamon.workload.layout import place
 from udamon.workload.truth import Truth
 
 MOST_SEEDS = 10_000
@@ -69,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
     if args.bound and len(paths) > 1:
         raise UsageError("--bound is of one workload; give one at a time.")
     names = [shapes.name_of(path) for path in paths]
-    made = {path: _truth(path) for path in dict.fromkeys(paths)}
+    made = {path: truth_of(str(path)) for path in dict.fromkeys(paths)}
     truths = [made[path] for path in paths]
     attrs = attributes.attrs_of(args)
     if args.truth_only:
@@ -129,11 +127,6 @@ def _title(names: Sequence[str]) -> str:
     return ", ".join(
         name if number == 1 else f"{name} ({number} times)" for name, number in Counter(names).items()
     )
-
-
-def _truth(path: Path) -> Truth:
-    workload = load(path)
-    return Truth(workload, place(workload))
 
 
 def _policies(text: str) -> list[str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from udamon import console
 from udamon.arguments import named
 from udamon.cli import fleet_deploy
-from udamon.cli.numbers import decimal, whole
+from udamon.cli.numbers import decimal, require_shown, whole
 
 if TYPE_CHECKING:
     from udamon.files.names import Identity
@@ -259,8 +259,7 @@ def _report(args: argparse.Namespace) -> int:
     from udamon.units import format_size
 
     asked = _asked(args)
-    if args.top < 1:
-        raise UsageError(f"--top {args.top} shows nothing; give at least 1.")
+    require_shown("--top", args.top)
     if args.force and args.html is None:
         raise UsageError("--force is for files, and none is written; give --html, or leave it out.")
     if args.sql is not None:

@@ -23,7 +23,7 @@ from udamon.linux.cgroup.page_cache import place_of
 from udamon.linux.lru_gen import require
 from udamon.modules.group_ages import GroupWatch
 from udamon.targets import coverage
-from udamon.units import counted, format_length, format_size, format_time
+from udamon.units import counted, format_length, format_range, format_size, format_time
 
 VIA = "lru_gen"
 KINDS = ("anon", "file")
@@ -142,8 +142,8 @@ def _row(what: str, cells: list[str]) -> str:
 
 
 def _between(low: float | None, high: float | None) -> str:
-    shown = [format_size(value or 0.0) for value in (low, high)]
-    return shown[0] if shown[0] == shown[1] else f"{shown[0]} to {shown[1]}"
+    """ "-" of an age for which nothing is known."""
+    return "-" if low is None or high is None else format_range(low, high)
 
 
 def document(watch: GroupWatch, cgroup: str | None, cpu_share: float, ended_by: str) -> dict[str, object]:

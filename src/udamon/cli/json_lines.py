@@ -7,15 +7,16 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from udamon import console
 from udamon.assembly.build import Built
 from udamon.errors import UsageError
 from udamon.model import Event, Snapshot
 from udamon.record.monitored import metadata_of
-from udamon.report.access_lines import AccessDocuments
+from udamon.report.access_lines import USED_EVENTS, AccessDocuments
 
 MOST_REGIONS = 100_000
 """Of snapshots that wait for a reader: about 10 MiB."""
@@ -33,7 +34,7 @@ def configure(parser: argparse._ActionsContainer) -> None:
 
 
 def check(args: argparse.Namespace) -> None:
-    """Raises UsageError where standard output is somebody else's."""
+    """Raises UsageError where something else is printed on standard output."""
     if args.json_lines and args.command is not None:
         raise UsageError(
             "standard output is the COMMAND's, so it cannot have --json-lines; watch it with -p."
@@ -61,10 +62,25 @@ def printed(built: Built, stopped: threading.Event, *, wanted: bool) -> Iterator
         lines.end()
 
 
+def _as_one(before: Event, event: Event) -> Event:
+    """Two events of one kind and target, the second one later, as one that says the same."""
+    if event.name != "mappings":
+        return event
+    old: Mapping[str, Any] = before.data
+    new: Mapping[str, Any] = event.data
+    removed = dict.fromkeys([*old.get("remove", ()), *new.get("remove", ())])
+    gone = set(new.get("remove", ()))
+    added = {row[0]: row for row in old.get("add", ()) if row[0] not in gone}
+    added |= {row[0]: row for row in new.get("add", ())}
+    data = {"target": new["target"], "remove": list(removed), "add": list(added.values())}
+    return Event(event.time_ns, event.name, data)
+
+
 class JsonLines:
     """Makes and prints the lines on a thread of its own, so that a reader who is slow does not stop the monitor.
 
-    Where more than MOST_REGIONS wait, snapshots are left out, and counted.
+    Where more than MOST_REGIONS wait, snapshots are left out, and counted. Of the events between two snapshots that are
+    printed, one of each kind and target waits, so that memory does not grow while nothing is read.
     """
 
     def __init__(
@@ -72,6 +88,7 @@ class JsonLines:
     ) -> None:
         self._documents, self._write = documents, write
         self._waiting: deque[Snapshot | Event] = deque()
+        self._since: dict[tuple[str, object], Event] = {}  # the last snapshot that waits
         self._regions = 0
         self._changed = threading.Condition()
         self._ending = False
@@ -87,12 +104,18 @@ class JsonLines:
                 self.left_out += 1
                 return
             self._regions += len(snapshot)
+            self._waiting.extend(self._since.values())
+            self._since.clear()
             self._waiting.append(snapshot)
             self._changed.notify()
 
     def event(self, event: Event) -> None:
+        if event.name not in USED_EVENTS:
+            return
+        key = event.name, event.data.get("target")
         with self._changed:
-            self._waiting.append(event)
+            before = self._since.pop(key, None)
+            self._since[key] = event if before is None else _as_one(before, event)
 
     def check(self) -> None:
         """Raises the OSError that writing has ended with."""
@@ -115,7 +138,7 @@ class JsonLines:
                 until = time.monotonic() + LAST_S
         self.check()
         if self.left_out:
-            console.say(f"snapshots that were not printed, as whoever reads is too slow: {self.left_out}.")
+            console.say(f"snapshots that were not printed, as their reader is too slow: {self.left_out}.")
 
     def _run(self) -> None:
         try:

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> int:
-    # What stands behind "--" is somebody else's command line: argparse must not touch it.
+    # What stands behind "--" is the command line of COMMAND: argparse must not parse it.
     own = words[: words.index("--")] if "--" in words else words
     if own[:1] == ["help"]:
         own = [*own[1:2], "--help"]

@@ -110,7 +110,7 @@ def _page_granular() -> str | None:
 
 def _watched(source: RecordingSource) -> list[tuple[int, object]]:
     """Pids and start times of the recording's processes, of its targets that were looked at."""
-    wanted = {target for (target,) in source.query("SELECT DISTINCT target FROM regions")}
+    wanted = set(source.targets)
     found = []
     for event in source.recording.events():
         pid = event.data.get("pid")

@@ -31,6 +31,12 @@ def decimal(text: str) -> float:
     return float(text)
 
 
+def require_shown(flag: str, number: int | None) -> None:
+    """Raises UsageError for a number of lines below 1; None is not given."""
+    if number is not None and number < 1:
+        raise UsageError(f"{flag} {number} shows nothing; give at least 1.")
+
+
 LONGEST_NS = 1 << 60
 """36 years: clocks of 64 bits, and what is added to them, go further."""
 

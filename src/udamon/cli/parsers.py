@@ -61,7 +61,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         meant = self._meant(message)
-        if meant and _CHOICE.search(message):  # nobody needs to read all choices then
+        if meant and _CHOICE.search(message):  # a list of all choices would not help then
             message = message.partition(" (choose from")[0]
         raise UsageError(f"{message}{meant or self._example(message)}; see {self.prog} --help.")
 

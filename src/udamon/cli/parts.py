@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from udamon.cli.numbers import whole
+from udamon.cli.numbers import require_shown, whole
 from udamon.errors import RecordingError, UsageError
 from udamon.text import Shown, lines
 
@@ -100,8 +100,7 @@ def divided(args: argparse.Namespace) -> str | None:
         )
     if args.by_top is not None and (own or args.by != "mapping"):
         raise UsageError("--by-top goes with a report that is made for each mapping; leave it out.")
-    if args.by_top is not None and args.by_top < 1:
-        raise UsageError(f"--by-top {args.by_top} shows nothing; give at least 1.")
+    require_shown("--by-top", args.by_top)
     return None if own else str(args.by)
 
 
@@ -143,18 +142,17 @@ def _parts(args: argparse.Namespace, source: RecordingSource, by: str) -> Iterat
 
     catalog, filters = Catalog(source.recording), source.filters
     if by == "process":
-        for (target,) in source.query("SELECT DISTINCT target FROM regions ORDER BY target"):
+        for target in source.targets:
             info = catalog.target(target)
             about = {"target": target, "pid": info.pid, "label": info.label}
             yield ReportPart(info.label, about, replace(filters, targets=(target,)))
         return
     from udamon.report import hot_cold
+    from udamon.report.owners import no_mappings
 
     lines = hot_cold.measure(source, offsets=False).lines[: args.by_top or TOP]
     if not lines:
-        raise RecordingError(
-            f"{source.recording.path} knows no mappings, so nothing can be told by mapping; leave --by mapping out."
-        )
+        raise no_mappings(source.recording)
     many = len(catalog.targets) > 1
     for line in lines:
         owner, info = line.owner, catalog.target(line.owner.target)

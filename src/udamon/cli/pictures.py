@@ -130,8 +130,7 @@ def write(args: argparse.Namespace, source: RecordingSource, resolution: tuple[i
         from udamon.report.groups import SUMMED
 
         drawing = _drawing(args.report, source, resolution or (ROWS, COLUMNS))
-        several = source.query("SELECT count(DISTINCT target) FROM regions")[0][0] > 1
-        summed = [SUMMED] if several and args.report in ("heatmap", "access") else []
+        summed = [SUMMED] if len(source.targets) > 1 and args.report in ("heatmap", "access") else []
         drawing = with_notes(drawing, [*summed, *common_lines(source), *damage_lines(source)])
         if svg_out is not None:
             from udamon.report.svg import svg
@@ -188,18 +187,19 @@ def _drawing(report: str, source: RecordingSource, resolution: tuple[int, int]) 
     begin, end = span(source)
     if begin is None or end is None:
         raise source.nothing()
-    whose = _whose(catalog)
+    whose = _whose(source, catalog)
     if report == "access":
         return charts_bars.drawing(page_curves.histograms(source), whose, catalog)
-    count = min(COLUMNS, source.query(page_cells.MOMENTS)[0][0])
+    count = min(COLUMNS, source.moments)
     bins = page_curves.over_time(source, begin, end, count)
     since = source.start_ns
     return charts_curve.drawing(bins, count, (begin - since) / 1e9, (end - since) / 1e9, whose)
 
 
-def _whose(catalog: Catalog) -> str:
-    labels = [target.label for target in catalog.targets.values()]
-    return labels[0] if len(labels) == 1 else f"{len(labels)} targets"
+def _whose(source: RecordingSource, catalog: Catalog) -> str:
+    """The target that is drawn, or how many there are."""
+    shown = source.targets
+    return catalog.target(shown[0]).label if len(shown) == 1 else f"{len(shown)} targets"
 
 
 def _save(args: argparse.Namespace, out: str, data: bytes, read: set[Identity]) -> None:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 from udamon import console
 from udamon.arguments import named
 from udamon.cli import parts, pictures, reading, report_kinds
-from udamon.cli.numbers import whole
+from udamon.cli.numbers import require_shown, whole
 from udamon.cli.parts import Found
+from udamon.errors import UsageError
 from udamon.text import Shown, escape, lines
 
 if TYPE_CHECKING:
@@ -29,9 +30,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "udamon report [REPORT] FILE [options]"  # after the above, which would take it for their names
     )
     wss = _add(reports, "wss", "working set: percentiles over all snapshots, and over time")
-    wss.add_argument("--definition", choices=("touched", "damo"), default="touched",
-                     help="touched: bytes accessed (default); damo: sizes of regions accessed at all")  # fmt: skip
-    wss.add_argument("--over-time", action="store_true", help="every moment, not only the picture")
+    report_kinds.configure_definition(wss)
+    report_kinds.configure_over_time(wss)
     heatmap = _add(reports, "heatmap", "access rate by time and address")
     heatmap.add_argument(
         "--resol", metavar="ROWSxCOLS", help="size of the picture (default: fits the terminal)"
@@ -93,8 +93,6 @@ def _add(
 def with_kind(words: list[str]) -> list[str]:
     """Command-line words that begin with "report": where they have a file and no kind, the kind is `size`. Raises
     UsageError where they have neither."""
-    from udamon.errors import UsageError
-
     plain = [word for word in words[1:] if word == "-" or not word.startswith("-")]
     if not plain and {"-h", "--help"}.isdisjoint(words):
         raise UsageError(
@@ -213,8 +211,6 @@ MOST_CELLS, MOST_ACROSS = 1_000_000, 10_000
 def _resolution(text: str | None) -> tuple[int, int] | None:
     import re
 
-    from udamon.errors import UsageError
-
     match = re.fullmatch(r"([0-9]{1,18})[x,]([0-9]{1,18})", text or "")
     if text is None:
         return None
@@ -236,14 +232,12 @@ STYLES = (
 
 
 def _access(args: argparse.Namespace, source: RecordingSource) -> Found:
-    from udamon.errors import UsageError
     from udamon.report import access
     from udamon.report.catalog import Catalog
     from udamon.report.terminal import Terminal
     from udamon.units import parse_time_ns
 
-    if args.top is not None and args.top < 1:
-        raise UsageError(f"--top {args.top} shows nothing; give at least 1.")
+    require_shown("--top", args.top)
     at = None if args.at is None else named("--at", parse_time_ns, args.at)
     if args.style.startswith(("temperature", "recency")):
         return _by_heat(args, source, at)
@@ -270,7 +264,6 @@ def _access(args: argparse.Namespace, source: RecordingSource) -> Found:
 
 
 def _by_heat(args: argparse.Namespace, source: RecordingSource, at: int | None) -> Found:
-    from udamon.errors import UsageError
     from udamon.report import access, temperature
     from udamon.report.terminal import Terminal
 
@@ -286,8 +279,6 @@ def _by_heat(args: argparse.Namespace, source: RecordingSource, at: int | None) 
 
 def _weights(text: str) -> tuple[int, int, int]:
     import re
-
-    from udamon.errors import UsageError
 
     match = re.fullmatch(r"([0-9]{1,6}),([0-9]{1,6}),([0-9]{1,6})", text)
     if match is None:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from udamon.arguments import named
 from udamon.cli import reading
-from udamon.cli.numbers import some_time, whole
+from udamon.cli.numbers import require_shown, some_time, whole
 from udamon.cli.parts import Found
+from udamon.errors import UsageError
 from udamon.text import Shown, lines
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ def configure(add: Add) -> None:
                     aliases=("footprints",))  # fmt: skip
     footprint.add_argument("--what", choices=("auto", "resident", "monitored"), default="auto",
                            help="resident bytes (auto: where they are known), or all that is monitored")  # fmt: skip
-    _over_time(footprint)
-    _over_time(add("nr-regions", "how many regions a snapshot has", aliases=("nr_regions",)))
+    configure_over_time(footprint)
+    configure_over_time(add("nr-regions", "how many regions a snapshot has", aliases=("nr_regions",)))
     mappings = add("mappings", "the hottest and the coldest mappings, and which offsets of files are used")
     mappings.add_argument(
         "--top", metavar="N", type=whole, default=10, help="number of mappings in each table (default 10)"
@@ -54,7 +55,7 @@ def configure(add: Add) -> None:
     )
     diff = add("diff", "what differs between two recordings, and what moved", before="BEFORE")
     diff.add_argument("after", metavar="AFTER", help="the other recording")
-    _definition(diff)
+    configure_definition(diff)
     add("size", "how much memory is needed, on one screen; what `udamon report FILE` prints")
     sites = add("sites", "hot and cold bytes by the code that allocated them (record --sites)")
     sites.add_argument(
@@ -72,11 +73,13 @@ def configure(add: Add) -> None:
     add("holistic", "everything at a glance: working set, footprint, phases, mappings, heatmap")
 
 
-def _over_time(parser: argparse.ArgumentParser) -> None:
+def configure_over_time(parser: argparse.ArgumentParser) -> None:
+    """Add --over-time."""
     parser.add_argument("--over-time", action="store_true", help="every moment, not only the picture")
 
 
-def _definition(parser: argparse.ArgumentParser) -> None:
+def configure_definition(parser: argparse.ArgumentParser) -> None:
+    """Add --definition of the working set."""
     parser.add_argument("--definition", choices=("touched", "damo"), default="touched",
                         help="touched: bytes accessed (default); damo: sizes of regions accessed at all")  # fmt: skip
 
@@ -114,13 +117,11 @@ def _series(args: argparse.Namespace, source: RecordingSource, definition: str, 
 
 
 def _mappings(args: argparse.Namespace, source: RecordingSource) -> Found:
-    from udamon.errors import UsageError
     from udamon.report import hot_cold
     from udamon.report.catalog import Catalog
     from udamon.report.terminal import Terminal
 
-    if args.top < 1:
-        raise UsageError(f"--top {args.top} shows nothing; give at least 1.")
+    require_shown("--top", args.top)
     report, catalog = hot_cold.measure(source), Catalog(source.recording)
     return hot_cold.document(report, catalog), lambda: hot_cold.render(
         report, catalog, Terminal.of_stdout(), args.top
@@ -168,7 +169,6 @@ def _right_size(args: argparse.Namespace, source: RecordingSource) -> Found:
 
 
 def _diff(args: argparse.Namespace, source: RecordingSource) -> Found:
-    from udamon.errors import UsageError
     from udamon.record.opening import open_recording
     from udamon.report import diff, site_diff
     from udamon.report.source import RecordingSource
@@ -216,12 +216,10 @@ def _holistic(args: argparse.Namespace, source: RecordingSource) -> Found:
 
 def _sites(args: argparse.Namespace, source: RecordingSource) -> Found:
     from udamon.cli.sites import write
-    from udamon.errors import UsageError
     from udamon.report import sites
     from udamon.report.terminal import Terminal
 
-    if args.top < 1:
-        raise UsageError(f"--top {args.top} shows nothing; give at least 1.")
+    require_shown("--top", args.top)
     idle_ns = None if args.idle is None else some_time("--idle", args.idle)
     report = sites.measure(source, idle_ns)
     write(args, source, report)

@@ -91,14 +91,14 @@ class Followed:
 
 def finish(collector: Collector, writer: Writer, *, quiet: bool) -> None:
     """Take in the last allocations, find the functions, and write both."""
+    from udamon.report.allocations import unseen_head
+
     said: list[str] = []
 
     def publish(event: Event) -> None:
         writer.event(event)
         if event.name == "allocations_unseen":
-            said.append(
-                f"No allocation was seen in {event.data['pid']} ({event.data['comm']}): {event.data['why']}."
-            )
+            said.append(f"{unseen_head(event.data['pid'], event.data['comm'])} {event.data['why']}.")
 
     collector.finish(publish)
     found = symbols.find(collector.modules, collector.addresses)
@@ -129,22 +129,21 @@ def write(args: argparse.Namespace, source: RecordingSource, report: Sites) -> N
     files: list[tuple[str, bytes]] = []
     if outs:
         from udamon.report import pprof
-        from udamon.report.allocations import unseen_lines
+        from udamon.report.allocations import unseen_sentences
+        from udamon.report.catalog import Catalog
         from udamon.report.charts import flame
         from udamon.report.charts.shapes import with_notes
         from udamon.report.common import common_lines, damage_lines
+        from udamon.report.heatmap import span
         from udamon.report.sites import require_some
         from udamon.report.svg import svg
 
         require_some(report)
         if args.pprof is not None:
-            metadata = source.recording.metadata
-            wall = (
-                int(metadata.get("wall_ns") or 0) - int(metadata.get("monotonic_ns") or 0) + source.start_ns
-            )
-            files.append((args.pprof, pprof.profile(report, max(0, wall))))
+            end = Catalog(source.recording).wall_ns(span(source)[1] or source.start_ns)
+            files.append((args.pprof, pprof.profile(report, max(0, round(end or 0)))))
         if args.flame is not None:
-            unseen = [f"N{text[1:]}." for text in unseen_lines(report.allocations.unseen)]
+            unseen = unseen_sentences(report.allocations.unseen)
             notes = [*common_lines(source), *damage_lines(source), *report.notes, *unseen]
             drawing = with_notes(flame.drawing(report), notes)
             files.append((args.flame, svg(drawing).encode()))

@@ -6,7 +6,6 @@ Of a TARGET it makes a short recording first, which `-o` keeps.
 from __future__ import annotations
 
 import argparse
-import os
 import threading
 from contextlib import ExitStack
 
@@ -90,11 +89,19 @@ def _of_target(args: argparse.Namespace) -> int:
                     f"{place.shown} is no regular file, and the recording is read again for its size; give the name "
                     "of a file, or udamon record."
                 )
+        watched = False
         with signals() as stopped:
-            status = run_watching(
-                args, lambda child: _watch(args, child, duration, stopped, warm_ns, kept=asked is not None)
-            )
-        if not os.path.exists(args.output):  # it ended too early, which was said
+
+            def watch(child: Child | None) -> str:
+                nonlocal watched
+                ended_by = _watch(args, child, duration, stopped, warm_ns, kept=asked is not None)
+                watched = True
+                return ended_by
+
+            status = run_watching(args, watch)
+        if (
+            not watched
+        ):  # it ended too early, which was said; a file that was there before is of something else
             unknown = CannotError("its size is not known; run something that lives for a second or longer.")
             unknown.status = OWN_FAILURE
             raise unknown

@@ -1,4 +1,4 @@
-"""The live view: it asks the state for what is new, and the session for what is wished."""
+"""The live view: it shows the state, and passes what the user wants on to the session."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ KEEP_UP_S = 1.0
 
 
 class LiveApp(TellingApp):
-    """Shows `state`. Without a session nothing runs, and whoever posts to the state is what is seen.
+    """Shows `state`. Without a session no monitor runs: what is posted to the state is shown.
 
     With `offer`, the first screen lists what that returns and nothing is watched until one is chosen; with
     `several` it is the list of targets, else target 0.
@@ -105,10 +105,16 @@ class LiveApp(TellingApp):
             return
         try:
             self.session.keep_up()
-            if self.session.ended() and not self._told_end:
-                self._told_end = True
-                self.notify("No target is left: this is the last that was seen.")
         except UdamonError as error:
+            self._tell(error)
+        if self._told_end:
+            return
+        try:
+            self._told_end = self.session.ended()
+            if self._told_end:
+                self.notify("No target is left: this is the last that was seen.")
+        except UdamonError as error:  # what made it end, which is raised each time
+            self._told_end = True
             self._tell(error)
 
     def cost_line(self) -> EscapedText:

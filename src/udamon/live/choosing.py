@@ -11,7 +11,7 @@ from udamon.live.largest import WatchableProcess
 from udamon.live.listing import ListScreen, name_cell
 from udamon.live.words import EscapedText
 from udamon.record.naming import title_of
-from udamon.units import format_size
+from udamon.units import counted, format_size
 
 AGAIN_S = 10.0
 """The list is made again so often: reading /proc of a thousand processes takes some 20 ms."""
@@ -39,7 +39,7 @@ class ChoiceScreen(ListScreen):
 
     def show(self) -> None:
         offered = self.live.offered()
-        head = f"{len(offered)} processes could be watched; none is. Enter watches one of them."
+        head = f"{counted(len(offered), 'process', 'processes')} to choose from; none is watched. Enter watches one."
         self.fill(EscapedText(head), [(one.pid, _cells(one)) for one in offered])
 
     def action_watch(self) -> None:

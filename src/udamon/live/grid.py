@@ -167,9 +167,9 @@ def _labels(mappings: Sequence[NamedMapping]) -> Iterator[tuple[int, str]]:
         yield from ((mapped.start, label) for mapped in stretch)
 
 
-def hottest(detail: Detail, count: int) -> list[Hottest]:
-    """The mappings of which most was touched in the last window; unnamed memory by stretches. Of a region that lies in
-    several mappings each has its part, by size."""
+def hottest(detail: Detail) -> list[Hottest]:
+    """The mappings of the last window, those of which most was touched first; unnamed memory by stretches. Of a region
+    that lies in several mappings each has its part, by size."""
     if not detail.snapshots:
         return []
     last = detail.snapshots[-1]
@@ -193,7 +193,7 @@ def hottest(detail: Detail, count: int) -> list[Hottest]:
         Hottest(name, round(size), round(hit), heat / size if size else 0.0, name in bounded)
         for name, (size, hit, heat) in sums.items()
     ]
-    return sorted(found, key=lambda each: (-each.touched, -each.rate, each.label))[:count]
+    return sorted(found, key=lambda each: (-each.touched, -each.rate, each.label))
 
 
 def _in_mappings(

@@ -11,7 +11,7 @@ from textual.widgets import Footer, Static
 
 from udamon.core.ages import sentence
 from udamon.core.group_total import GroupTotal
-from udamon.live.grid import hottest
+from udamon.live.grid import Hottest, hottest
 from udamon.live.keys import HELP
 from udamon.live.listing import ListScreen, LiveScreen, LiveView, name_cell
 from udamon.live.state import Detail, TargetLine, bounds_of
@@ -148,7 +148,8 @@ class DetailScreen(LiveScreen):
         detail = self.live.state.detail()
         self.query_one(Curve).show(detail)
         self.query_one(Heat).show(detail)
-        head = EscapedText(_about(detail)) if detail is not None else EscapedText("nothing is looked at")
+        hot = [] if detail is None else hottest(detail)
+        head = EscapedText("nothing is looked at" if detail is None else _about(detail, hot))
         told = None if detail is None or detail.ages is None else sentence(detail.ages)
         idle = [] if told is None else [EscapedText(told)]
         about = EscapedText.lines([head, *idle, self.live.cost_line()])
@@ -158,10 +159,11 @@ class DetailScreen(LiveScreen):
         said = min(size.height // 2, len(about.wrap(self.app.console, max(1, size.width - 2))))
         count = min(MAPPINGS, max(1, size.height - said - _OTHERS))
         mappings.styles.height = count + 2
-        mappings.update(_mappings(detail, size.width, count))
+        mappings.update(_mappings(detail, hot[:count], size.width))
 
 
-def _about(detail: Detail) -> str:
+def _about(detail: Detail, hot: Sequence[Hottest]) -> str:
+    """`hot` are all of its mappings."""
     who = detail.comm or detail.command or f"target {detail.index}"
     words = [who if detail.pid is None else f"{who} (pid {detail.pid})"]
     if detail.ended is not None:
@@ -171,7 +173,7 @@ def _about(detail: Detail) -> str:
     last = detail.snapshots[-1]
     there = "" if last.resident is None else f" of {format_size(sum(last.resident))} resident"
     # What others did to files and shared memory counts, too, where it cannot be told from the target's own.
-    most = "at most " if any(one.at_most for one in hottest(detail, len(last))) else ""
+    most = "at most " if any(one.at_most for one in hot) else ""
     words.append(
         f"{most}{_estimate(sum(last.touched), *bounds_of(last))}{there} touched in a window of "
         f"{clock(last.end_ns - last.begin_ns)}"
@@ -180,14 +182,13 @@ def _about(detail: Detail) -> str:
     return ours(" · ").join(words)
 
 
-def _mappings(detail: Detail | None, width: int, count: int) -> EscapedText:
-    """At most `count` lines, with a bar where there is room for one."""
-    lines = [] if detail is None else hottest(detail, count)
-    if not lines:
+def _mappings(detail: Detail | None, lines: Sequence[Hottest], width: int) -> EscapedText:
+    """A line each, with a bar where there is room for one."""
+    if detail is None or not lines:
         return EscapedText()
     figures, named = 30, max(8, min(LABEL + 8, width - 40))
     bar = max(0, min(20, width - named - figures - 1))
-    word = "share" if detail is not None and has_shares({"via": detail.via}) else "rate"
+    word = "share" if has_shares({"via": detail.via}) else "rate"
     head = f"{'hottest mappings':>{named}.{named}} {'touched':>10} {'size':>10} {word:>6} "
     found = [EscapedText(head, "dim")]
     for line in lines:

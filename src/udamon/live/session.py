@@ -86,7 +86,14 @@ class _SnapshotTee:
             try:
                 give(self.writer)
             except UdamonError as error:
-                self.writer, self.failure = None, error
+                failed, self.writer, self.failure = self.writer, None, error
+                _release(failed)
+
+
+def _release(writer: Writer) -> None:
+    """Close a file that cannot be written, which was told already."""
+    with suppress(UdamonError):
+        writer.close()
 
 
 class Session:
@@ -109,11 +116,15 @@ class Session:
     def start(self, watch_request: WatchRequest, chosen: int | None = None) -> None:
         """End the running monitor and begin another; `chosen` is the target that is looked at then.
 
-        Raises UdamonError when the other one cannot be; then the one before runs again.
+        Raises UdamonError when the other one cannot be; then the one before runs again. Raises also when a recording
+        cannot be finished; the other monitor runs all the same.
         """
         before, self.watch_request = self.watch_request, watch_request
-        was = self.watched
-        self.stop()
+        was, unfinished = self.watched, None
+        try:
+            self.stop()
+        except UdamonError as error:  # a full disk ends the recording, never the view
+            unfinished = error
         try:
             self._start(chosen)
         except UdamonError:
@@ -122,6 +133,8 @@ class Session:
                 with suppress(UdamonError):
                     self._start(chosen)
             raise
+        if unfinished is not None:
+            raise unfinished
 
     def _start(self, chosen: int | None) -> None:
         watched = self._build(self.watch_request)
@@ -148,11 +161,13 @@ class Session:
         engine.stop()
         with suppress(UdamonError):  # what made it end was already told by `ended`
             engine.join()
-        engine.close()
         try:
-            self.stop_recording()
+            engine.close()
         finally:
-            self.watched = None
+            try:
+                self.stop_recording()
+            finally:
+                self.watched = None
 
     def ended(self) -> bool:
         """True when no target is left, or nothing runs. Raises what made the monitor end, if an error."""
@@ -165,7 +180,12 @@ class Session:
             raise OutputError(
                 f"{path} is open already, and the view has the terminal; give the name of a file."
             )
-        self._tee.attach(Writer(path, metadata_of(self.watched, self.watched.tlb())))
+        writer = Writer(path, metadata_of(self.watched, self.watched.tlb()))
+        try:
+            self._tee.attach(writer)
+        except BaseException:
+            _release(writer)
+            raise
         self.recording = path
 
     def stop_recording(self) -> None:
@@ -173,8 +193,8 @@ class Session:
         self.recording = None
         writer = self._tee.detach()
         if writer is not None:
-            writer.event(Event(self._now_ns(), "cost", self.cost()))
-            writer.close()
+            with writer:
+                writer.event(Event(self._now_ns(), "cost", self.cost()))
 
     def keep_up(self) -> None:
         """To be called often: tells the state the cost, and flushes. Raises UdamonError when writing failed."""
@@ -191,6 +211,7 @@ class Session:
             except UdamonError as error:
                 self._tee.detach()
                 self._tee.failure = error
+                _release(writer)
         if self._tee.failure is not None:
             failure, self._tee.failure, self.recording = self._tee.failure, None, None
             raise failure

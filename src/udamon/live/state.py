@@ -1,7 +1,7 @@
 """What the live view knows: the latest of every target, and the recent past of the one that is looked at.
 
-It is a subscriber like any other, so whoever posts snapshots to it fills the view. Everything in it is
-bounded: a target that ended is forgotten, and of the past there are at most HISTORY windows.
+It is a subscriber like any other: any source of snapshots can fill the view. Everything in it is bounded: a target that
+ended is forgotten, and of the past there are at most HISTORY windows.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class TargetLine:
 
     @property
     def title(self) -> str:
-        """By which several processes of one name are told apart."""
+        """What distinguishes several processes of one name: the beginning of the command line."""
         return title_of(self.command)
 
 
@@ -109,6 +109,8 @@ class LiveState:
             target.last = snapshot
             self._gather(snapshot)
             if snapshot.target == self._chosen:
+                if self._past and self._past[-1].pid != snapshot.pid:
+                    self._past.clear()  # another monitor gave this number to another process
                 self._past.append(snapshot)
                 if self._ages is not None:
                     self._ages.snapshot(snapshot)
@@ -151,7 +153,8 @@ class LiveState:
         """Another monitor begins, with new numbers of targets; `index` is the selected target, `way` how it looks
         and what says where (via, policy); None where it is not known, so ages are not told.
 
-        The history of the selected target stays: its memory is the same, only the way of looking changed.
+        The history of the selected target stays as long as it is the same process: its memory is the same, only the
+        way of looking changed.
         """
         with self._lock:
             kept = self._past.copy() if index is not None and self._chosen is not None else ()

@@ -206,7 +206,7 @@ def document(report: Access) -> dict[str, Any]:
 
 
 def render(report: Access, catalog: Catalog, columns: int = 80) -> Shown:
-    """For people: one line a region; its name is cut to what the other cells leave of so many columns."""
+    """For people: one line a region; its name is cut to the room that the other cells leave in `columns`."""
     elapsed = f"{clock(report.time_ns - report.start_ns)}{catalog.wall(report.time_ns)}"
     total, touched = sum(line.there for line in report.lines), sum(line.touched for line in report.lines)
     some = f"{len(report.lines)} of " if len(report.lines) < report.found else ""

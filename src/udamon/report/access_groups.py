@@ -58,7 +58,7 @@ def _group(target: int, lines: Sequence[RegionLine], catalog: Catalog, by: str) 
         touched=sum(line.touched for line in lines),
         rate=sum(line.rate * line.there for line in lines) / size if size else 0.0,
         age_ns=min(line.age * line.window_ns for line in lines),
-        upper_bound=any(line.upper_bound for line in lines),
+        upper_bound=any(map(sign, lines)),
     )
 
 

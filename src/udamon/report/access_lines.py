@@ -14,6 +14,9 @@ from udamon.report.grain import has_shares
 from udamon.report.mappings import MappingTable
 from udamon.targets import coverage
 
+USED_EVENTS = ("mappings", "target_end", "coverage", "cost")
+"""The events that documents are made with."""
+
 
 class AccessDocuments:
     """Makes one of each snapshot, with the mappings of its time; `metadata` is that of a recording."""

@@ -1,4 +1,4 @@
-"""Which mappings were not to be kept as others are: MADV_RANDOM and MADV_SEQUENTIAL, where a recording tells."""
+"""Mappings of files that were advised MADV_RANDOM or MADV_SEQUENTIAL, where a recording has that."""
 
 from __future__ import annotations
 

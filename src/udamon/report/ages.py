@@ -34,11 +34,11 @@ from udamon.text import Shown
 from udamon.units import format_share, format_size, format_time
 
 ROWS = 50_000
-"""Rows of a part of the recording that is in memory, at most about so many."""
+"""Rows of a part of the recording that is in memory, about at most."""
 REGIONS = f"""
     SELECT seq, target, "begin", time, start, "end", {SIZE}, {{least}}, {{most}},
         CAST(coalesce(private, 0) AS DOUBLE)
-    FROM shared_regions WHERE same_as IS NULL ORDER BY seq, target, start
+    FROM shared_regions WHERE {{once}} ORDER BY seq, target, start
 """
 MOMENTS = """
     SELECT bounds.seq, begun, ended, low, high, resident_low, resident_high FROM ({bounds}) AS bounds JOIN (
@@ -110,7 +110,7 @@ def document(report: AgesReport) -> dict[str, Any]:
 def _windows(source: RecordingSource, measured: bool) -> Windows:
     most = "CAST(touched AS DOUBLE)" if measured else ALL_OR_NOTHING
     least = f"least({groups.sure(source)}, CAST(touched AS DOUBLE))" if measured else ALL_OR_NOTHING
-    for part in source.in_parts(REGIONS.format(least=least, most=most), ROWS):
+    for part in source.in_parts(REGIONS.format(least=least, most=most, once=source.filters.once), ROWS):
         for key, rows in groupby(part, key=itemgetter(0, 1, 2, 3)):
             regions = []
             for row in rows:

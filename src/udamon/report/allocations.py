@@ -93,7 +93,8 @@ def read(recording: Recording, ends: dict[int, int]) -> Allocations:
         if (image := _image_of(first, pids.get(target), rings.executed.get(target, ()), end)) is not None
     }
     if not chosen and found.unseen:
-        raise RecordingError(f"{recording.path}: {'; '.join(unseen_lines(found.unseen))}.")
+        why_not = "; ".join(f"{unseen_head(pid, comm)} {why}" for pid, comm, why in found.unseen)
+        raise RecordingError(f"{recording.path}: {why_not}.")
     wanted: dict[int, list[int]] = {}
     for target, number in chosen.items():
         wanted.setdefault(number, []).append(ends[target])
@@ -149,9 +150,14 @@ def _image_of(
     return int(latest["image"])
 
 
-def unseen_lines(unseen: Iterable[tuple[int, str, str]]) -> list[str]:
-    """A sentence without a full stop for each process of which no allocation was seen."""
-    return [f"no allocation was seen in {pid} ({comm}): {why}" for pid, comm, why in unseen]
+def unseen_head(pid: object, comm: object) -> str:
+    """How a sentence about a process begins of which no allocation was seen; why is what follows."""
+    return f"No allocation was seen in {pid} ({comm}):"
+
+
+def unseen_sentences(unseen: Iterable[tuple[int, str, str]]) -> list[str]:
+    """A sentence for each process of which no allocation was seen."""
+    return [f"{unseen_head(pid, comm)} {why}." for pid, comm, why in unseen]
 
 
 def resolve(found: Allocations, stacks: Iterable[int]) -> list[str]:

@@ -65,7 +65,7 @@ class Catalog:
         self.rate_title = "share touched" if shares else "access rate"
         """What they are, in a title."""
         self.by_mapping = grain_of(recording) == MAPPING
-        """Mappings are all that was told apart."""
+        """Whether the grain is mappings: single pages were not seen."""
         self.attrs: dict[str, Any] = dict(recording.metadata.get("attrs") or {})
         self.cost: Mapping[str, Any] = {}
         self.cost_ns = 0
@@ -85,11 +85,14 @@ class Catalog:
             if names[info.comm] > 1 and title:
                 info.title = title if len(title) <= TITLE else f"{title[: TITLE - 2]}.."
 
+    def wall_ns(self, time_ns: float) -> float | None:
+        """The wall-clock time at `time_ns` on CLOCK_MONOTONIC, ns since 1970; None where nothing tells."""
+        return None if self._wall_ns is None else self._wall_ns + time_ns
+
     def wall(self, time_ns: float) -> str:
         """The time of day here at `time_ns` on CLOCK_MONOTONIC, in brackets behind a blank; "" where nothing tells."""
-        if self._wall_ns is None:
-            return ""
-        return time.strftime(" (%H:%M:%S)", time.localtime((self._wall_ns + time_ns) / 1e9))
+        wall = self.wall_ns(time_ns)
+        return "" if wall is None else time.strftime(" (%H:%M:%S)", time.localtime(wall / 1e9))
 
     def upper_bound(self, kind: str | None) -> bool:
         """See `upper_bound`."""

@@ -76,7 +76,8 @@ def cells_of(
     ]
     whole = source.filters == Filters(time=source.filters.time, targets=source.filters.targets)
     by = by_batches if whole and end > begin else by_query
-    return by(source, places, begin, (end - begin) / columns, columns, values)
+    # A window of no length, which other tools may write, is in a column of some length.
+    return by(source, places, begin, max(1, end - begin) / columns, columns, values)
 
 
 def by_query(
@@ -134,8 +135,8 @@ def by_batches(
     cells = array("d", bytes(8 * amounts * count))
     shares = int(has_shares(source.recording.metadata))
     low, high = source.filters.time
-    first = _FIRST if low is None else int(low) + source.start_ns
-    last = _LAST if high is None else int(high) + source.start_ns
+    first = _FIRST if low is None else min(int(low) + source.start_ns, _LAST)
+    last = _LAST if high is None else min(int(high) + source.start_ns, _LAST)
     for batch in source.recording.scan():
         schema, capsule = batch.__arrow_c_array__()
         add_cells(

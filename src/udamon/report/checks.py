@@ -15,6 +15,7 @@ from udamon.report.check_limits import CheckLimits
 from udamon.report.common import UNFINISHED, coverage
 from udamon.report.diff import footprint_of
 from udamon.report.levels import PERCENTS
+from udamon.report.mappings import matches
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import clock
 from udamon.report.untouched import IDLE, SIZE
@@ -26,7 +27,7 @@ COLD = f"""
     SELECT sum(CASE WHEN cold THEN bytes END), sum(CASE WHEN cold THEN private END), sum(bytes - sure), sum(bytes)
     FROM (
         SELECT {IDLE} AS cold, {SIZE} AS bytes, CAST(private AS DOUBLE) AS private, {{sure}} AS sure
-        FROM shared_regions WHERE start IS NOT NULL AND time >= {{edge}}
+        FROM shared_regions WHERE start IS NOT NULL AND time >= {{edge}} AND {{once}}
     ) AS there
 """
 GRAIN = "refs tells how much of a mapping was accessed, and not for how long the rest of it was not"
@@ -118,7 +119,8 @@ def _unseen(found: Mapping[str, Any]) -> UnseenProcesses | None:
 
 
 class _LimitKind(NamedTuple):
-    """A limit: `name` with a bound above (`most`) or below; words before its figure, format and `unit` of it.
+    """A limit: `name` with a bound above (`most`) or below; words before its figure, format and `unit` of it, and the
+    format in full for a figure that otherwise looks like the limit.
 
     `final` is the verdict that more snapshots could not change, None where they could change either. `whole`: the bytes
     that the figure is a share of, 0 where it is bytes itself, None where processes that were not seen change nothing.
@@ -128,6 +130,7 @@ class _LimitKind(NamedTuple):
     name: str
     words: str
     form: Callable[[float], str]
+    full: Callable[[float], str]
     most: bool
     final: bool | None = None
     unit: str = ""
@@ -148,11 +151,14 @@ class _LimitKind(NamedTuple):
 
 def _judged(kind: _LimitKind, figure: Figure, limit: float, doubt: RecordingGaps) -> Check:
     """Broken only where all of the figure's interval is beyond the limit, and not decided where it straddles it."""
-    bound = f"at {'most' if kind.most else 'least'} {kind.form(limit)}"
+    bound = f"at {'most' if kind.most else 'least'}"
     low, high, why = figure.low, figure.high, figure.why
     if low is None or high is None:
-        return Check(kind.name, None, figure, limit, f"{kind.words.rstrip(':')}, {bound}", why)
-    least, amount = kind.form(low), kind.form(high)
+        text = f"{kind.words.rstrip(':')}, {bound} {kind.form(limit)}"
+        return Check(kind.name, None, figure, limit, text, why)
+    alike = any(end != limit and kind.form(end) == kind.form(limit) for end in (low, high))
+    form = kind.full if alike else kind.form
+    bound, least, amount = f"{bound} {form(limit)}", form(low), form(high)
     if least != amount:
         amount = f"between {least} and {amount}"
     holds = _holds(kind, low, high, limit)
@@ -199,16 +205,32 @@ def _percent(share: float) -> str:
     return f"{share:.1%}"
 
 
+def _full_percent(share: float) -> str:
+    return f"{100 * share:.12g}%"
+
+
+def _full_size(size: float) -> str:
+    return f"{size:,.0f} bytes"
+
+
+def _full_length(ns: float) -> str:
+    return f"{ns / 1e9:.12g} s"
+
+
 def _length(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[_LimitKind, Figure, float]]:
     length, count = source.query(LENGTH)[0]
     if not count:
         raise source.nothing()
     if (least := limits.min_length_ns) is not None:
-        kind = _LimitKind("min-length", "length", lambda ns: clock(round(ns)), most=False, final=True)
+        kind = _LimitKind("min-length", "length", clock, _full_length, most=False, final=True)
         yield kind, Figure.exact(length), least
     if (fewest := limits.min_snapshots) is not None:
-        kind = _LimitKind("min-snapshots", "", lambda n: counted(int(n), "snapshot"), most=False, final=True)
+        kind = _LimitKind("min-snapshots", "", _snapshots, _snapshots, most=False, final=True)
         yield kind, Figure.exact(count), fewest
+
+
+def _snapshots(number: float) -> str:
+    return counted(int(number), "snapshot")
 
 
 def _sizes(
@@ -228,6 +250,7 @@ def _sizes(
                 f"{prefix}-{name}",
                 words_of,
                 format_size,
+                _full_size,
                 prefix == "max",
                 final,
                 whole=0.0,
@@ -238,7 +261,9 @@ def _sizes(
 
 def _cold(source: RecordingSource, most: float, age_ns: int) -> tuple[_LimitKind, Figure, float]:
     words = f"cold for {clock(age_ns)} or longer:"
-    kind = _LimitKind("max-cold-share", words, _percent, most=True, unit=" of memory", by_reads=-1)
+    kind = _LimitKind(
+        "max-cold-share", words, _percent, _full_percent, most=True, unit=" of memory", by_reads=-1
+    )
     edge = source.start_ns + age_ns
     end, count = source.query(TELLING.format(edge=edge))[0]
     if end is None:
@@ -250,7 +275,8 @@ def _cold(source: RecordingSource, most: float, age_ns: int) -> tuple[_LimitKind
         )
         why = f"the recording{so_far} is {length} long, so nothing can have been cold for {clock(age_ns)}"
         return kind, Figure(None, None, why), most
-    found = source.query(COLD.format(age=age_ns, sure=groups.sure(source), edge=edge))
+    once = source.filters.once
+    found = source.query(COLD.format(age=age_ns, sure=groups.sure(source), edge=edge, once=once))
     cold, private, untouched, total = found[0]
     if not total:
         raise source.nothing()
@@ -269,17 +295,13 @@ def _cold(source: RecordingSource, most: float, age_ns: int) -> tuple[_LimitKind
 
 
 def _rates(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[_LimitKind, Figure, float]]:
-    from fnmatch import fnmatchcase
-
     lines = hot_cold.measure(source, offsets=False).lines
     catalog = Catalog(source.recording)
     for prefix, asked in (("max", limits.max_rate_of), ("min", limits.min_rate_of)):
         for name, limit in asked:
             use, sure = hot_cold.Use(), 0.0
             for line in lines:
-                if any(
-                    fnmatchcase(word, name) for word in (line.owner.name, line.owner.label, line.owner.kind)
-                ):
+                if matches(name, (line.owner.name, line.owner.label, line.owner.kind)):
                     use.add(line.use)
                     sure += 0.0 if catalog.upper_bound(line.owner.kind) else line.use.heat
             if not use.size:
@@ -287,7 +309,7 @@ def _rates(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[_Limi
                     f"no mapping of {source.recording.path} is called {name!r}; udamon report mappings lists them."
                 )
             kind = _LimitKind(
-                f"{prefix}-rate {name}", f"access rate of {name}", _percent, prefix == "max",
+                f"{prefix}-rate {name}", f"access rate of {name}", _percent, _full_percent, prefix == "max",
                 whole=use.resident or None, by_reads=1,
             )  # fmt: skip
             least = sure / use.resident if use.resident else 0.0

@@ -137,6 +137,11 @@ def _last(recording: Recording, name: str) -> Mapping[str, object]:
     return {}
 
 
+def missed_processes(source: RecordingSource) -> int:
+    """How many processes were wanted and not seen; 0 where nothing tells, and where targets are chosen, which were."""
+    return 0 if source.filters.targets else coverage(source.recording)["processes_missed"] or 0
+
+
 def coverage(recording: Recording) -> dict[str, Any]:
     """How many of the processes that were wanted were seen, how many were missed, and the bytes of these.
 

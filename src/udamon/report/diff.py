@@ -1,7 +1,7 @@
 """What differs between two recordings, before and after a change: working sets, and what moved.
 
-Addresses differ between two runs, so memory is compared by name: mappings of one name and kind are one line,
-however many there are and whoever's they are.
+Addresses differ between two runs, so memory is compared by name: all mappings of one name and kind, of all processes,
+are one line.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from udamon import text
 from udamon.report import hot_cold, wss
 from udamon.report.catalog import Catalog, upper_bound
 from udamon.report.grain import has_shares
+from udamon.report.heatmap import span
 from udamon.report.hot_cold import Use, amounts, at_most_note
 from udamon.report.levels import LEVELS, PERCENTS
 from udamon.report.source import RecordingSource
@@ -88,7 +89,7 @@ def measure(before: RecordingSource, after: RecordingSource, definition: str = "
         then, now = (group and len(whose) > 1 for group, whose in zip(groups, one.targets, strict=True))
         one.shared = then, now
     order = sorted(moved.values(), key=lambda one: (-abs(one.change), one.label))
-    lengths = [one.over_time[-1][0] - one.start_ns for one in sets]
+    lengths = [(span(source)[1] or source.start_ns) - source.start_ns for source in (before, after)]
     shares = all(has_shares(source.recording.metadata) for source in (before, after))
     word = "share" if shares else "rate"
     windows = [source.query(WINDOW)[0][0] for source in (before, after)]

@@ -128,6 +128,18 @@ class Filters:
         """Whether of each moment all or nothing is left."""
         return self == Filters(time=self.time, since_ns=self.since_ns)
 
+    @property
+    def once(self) -> str:
+        """SQL over rows with `same_as`: whether no other target that is looked at has the same address space, whose
+        rows describe the same memory."""
+        if not self.targets:
+            return "same_as IS NULL"
+        return f"(same_as IS NULL OR same_as NOT IN ({', '.join(map(str, self.targets))}))"
+
+    def repeats(self, same_as: int | None) -> bool:
+        """Whether a snapshot with this `same_as` describes memory again: what `once` is not."""
+        return same_as is not None and (not self.targets or same_as in self.targets)
+
     def past_warmup(self, until_ns: int | None) -> Filters:
         """These filters for a recording whose warm-up lasts until then; None where it has none."""
         return replace(self, since_ns=None if self.include_warmup else until_ns)

@@ -4,7 +4,7 @@ The processes of a group map the same pages (files, shared memory, what fork lef
 that maps a file more than once. A sum counts such a page for each of them. What a recording knows of sharing
 (udamon.record.schema, from `private` on) gives bounds for the bytes without repetition, for each object apart:
 
-- At least: what is accessed in pages that nobody else has, and the most that one of them surely accessed of the rest.
+- At least: what is accessed in pages of one process alone, and the most that one process surely accessed of the rest.
   How much of the accesses was in shared pages is not known; as much as can be is taken to be. Where page frames were
   seen, or what each surely accessed of pages that none before it has, if that is more.
 - At most: the sum, less what must be repetitions because so many bytes are not there. Of a file there is no more than
@@ -12,7 +12,7 @@ that maps a file more than once. A sum counts such a page for each of them. What
 
 A recording that knows nothing of sharing (of a primitive that looks at single pages, or of an earlier version) has
 wider bounds: the most that one target accessed, and the sum. There `refs` cannot tell at all what a process accessed
-by itself (a file's pages are marked by whoever reads them), so the lower bound is 0.
+by itself (any process that reads a file's pages marks them), so the lower bound is 0.
 """
 
 from __future__ import annotations
@@ -153,7 +153,6 @@ class GroupBounds:
         }
 
 
-COUNT = "SELECT count(DISTINCT target) FROM regions"
 KNOWN = "SELECT count(*) - count(private), count(private) FROM shared_regions WHERE start IS NOT NULL"
 
 
@@ -174,8 +173,7 @@ def query_of(source: RecordingSource, rows: str = "shared_regions") -> str:
     """The bounds of every moment, as SQL: seq, time, low, high, resident_low, resident_high, hidden, twice."""
     # Sums of first occurrences say nothing once some of the rows are filtered out.
     frames = "TRUE" if source.filters.whole_moments else "FALSE"
-    here = ", ".join(map(str, source.filters.targets))
-    alone = f"(same_as IS NULL OR same_as NOT IN ({here}))" if here else "same_as IS NULL"
+    alone = source.filters.once
     if estimated(source):
         bounded = f"({ESTIMATED.format(rows=rows)}) AS estimated"
         there = THERE.format(rows=bounded, frames=frames, alone=alone, sure="at_least", most="at_most")
@@ -221,8 +219,8 @@ def of_moments(source: RecordingSource) -> str:
 def needed(source: RecordingSource) -> bool:
     """Whether a total may count a page more than once: there are several targets, or one maps a file twice."""
     if source.recording.metadata.get("via") == "sim":
-        return False  # simulated memory is nobody else's
-    if source.query(COUNT)[0][0] > 1:
+        return False  # simulated memory is not shared
+    if len(source.targets) > 1:
         return True
     few = source.query(f"SELECT max(twice) FROM ({query_of(source, 'some_shared')}) AS bounds")
     return bool(few and few[0][0])

@@ -14,14 +14,13 @@ from typing import Any
 from udamon import text
 from udamon.model import Range
 from udamon.record.naming import kind_of
-from udamon.record.reader import Recording
 from udamon.report.catalog import Catalog
 from udamon.report.cells import cells_of
 from udamon.report.filters import ALL
 from udamon.report.groups import summed_note
 from udamon.report.hot_cold import at_most_note
 from udamon.report.layout import Area, PictureRow, bands_of, memory, rows_of
-from udamon.report.mappings import NamedMapping, label_of
+from udamon.report.mappings import history_of, label_of
 from udamon.report.place import AddressPlace, Axis, sums
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import LEAST_NAME, Terminal, clock, shorten
@@ -85,7 +84,7 @@ def span(source: RecordingSource) -> tuple[int | None, int | None]:
 
 def lines_of(source: RecordingSource, rows: int) -> list[PictureRow]:
     """About `rows` rows for all memory that the filters leave, in address order; none for none."""
-    mappings = mappings_of(source.recording)
+    mappings = history_of(source.recording)
     bands = []
     # What filters leave may be in none of the few snapshots.
     rows_in = "some_regions"
@@ -134,27 +133,6 @@ def _islands(edges: Iterator[tuple[Any, ...]]) -> Iterator[Range]:
         depth += int(steps)
         if depth == 0:
             yield Range(start, address)
-
-
-def mappings_of(recording: Recording) -> dict[int, list[NamedMapping]]:
-    """Every target's mappings of all times, sorted and disjoint: of two in one place, the later one."""
-    found: dict[int, dict[int, NamedMapping]] = {}
-    for event in recording.events():
-        if event.name == "mappings":
-            data: Any = event.data
-            known = found.setdefault(data["target"], {})
-            for start, end, perms, _offset, _inode, name in data.get("add", ()):
-                known[start] = NamedMapping(start, end, perms, name)
-    return {target: list(_disjoint(known)) for target, known in found.items()}
-
-
-def _disjoint(known: dict[int, NamedMapping]) -> Iterator[NamedMapping]:
-    at = 0
-    for start in sorted(known):
-        mapped = known[start]
-        if mapped.end > at:
-            yield mapped._replace(start=max(start, at))
-            at = mapped.end
 
 
 def document(report: Heatmap, catalog: Catalog) -> dict[str, Any]:

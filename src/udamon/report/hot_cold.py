@@ -119,7 +119,7 @@ def _coldness(line: OwnerUse) -> tuple[bool, int, float]:
 
 def measure(source: RecordingSource, *, offsets: bool = True) -> Mappings:
     """Every owner of memory that the filters leave. Raises RecordingError when there is none, or no snapshot."""
-    watched = {target: (ns, end) for target, ns, end in source.query(WATCHED)}
+    watched = {target: (max(ns, 1), end) for target, ns, end in source.query(WATCHED)}
     if not watched:
         raise source.nothing()
     offsets = offsets and source.recording.metadata.get("via") != "refs"
@@ -130,6 +130,8 @@ def measure(source: RecordingSource, *, offsets: bool = True) -> Mappings:
         for name, use in _uses(source, Axis(source, "mapping", places)).items():
             _add(lines, names[name], use, watched[owners[names[name].owner].target][0])
     lines = [line for line in lines if line.use.size > 0]
+    for line in lines:
+        line.offsets.sort(key=lambda offset: offset[0])
     lines.sort(key=lambda line: (-line.use.heat, -line.use.size, line.owner.target, line.owner.start))
     return Mappings(lines, source.start_ns, {target: end for target, (_, end) in watched.items()})
 
@@ -156,7 +158,6 @@ def _add(lines: Sequence[OwnerUse], part: OwnerPart, use: Use, ns: int) -> None:
     line.use.add(mean)
     if part.low is not None and part.high is not None:
         line.offsets.append((part.low, part.high, mean))
-        line.offsets.sort(key=lambda offset: offset[0])
 
 
 def document(report: Mappings, catalog: Catalog) -> dict[str, Any]:
@@ -208,7 +209,8 @@ def render(report: Mappings, catalog: Catalog, terminal: Terminal, top: int = 10
         return text.lines([f"no mapping is known: {why}"])
     many = len({line.owner.target for line in report.lines}) > 1
     parts: list[str] = []
-    for title, lines in (("hottest", report.hottest(top)), ("coldest", report.coldest(top))):
+    tables = (("hottest", report.hottest(top)), ("coldest", report.coldest(top)))
+    for title, lines in tables:
         if not lines:
             parts += [f"{title}: nothing was accessed" if title == "hottest" else f"{title}: none", ""]
             continue
@@ -227,9 +229,10 @@ def render(report: Mappings, catalog: Catalog, terminal: Terminal, top: int = 10
         parts += [f"{title} {len(lines)} of {len(report.lines)} mappings", *shown, *narrow, ""]
         if title == "hottest":
             parts += _offsets(lines)
-    if any(line.owner.guess for line in (*report.hottest(top), *report.coldest(top))):
+    shown_lines = [line for _, lines in tables for line in lines]
+    if any(line.owner.guess for line in shown_lines):
         parts.append("? a guess from the shape of the memory: the kernel does not name it.")
-    if any(catalog.upper_bound(line.owner.kind) for line in (*report.hottest(top), *report.coldest(top))):
+    if any(_at_most(line, catalog) for line in shown_lines):
         parts.append(at_most_note())
     return text.lines(parts).rstrip()
 

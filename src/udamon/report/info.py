@@ -181,7 +181,7 @@ def _when(metadata: dict[str, Any]) -> str:
 
 
 def _because(metadata: dict[str, Any]) -> str:
-    """Why it looked that way, where nobody asked for it."""
+    """Why this primitive was chosen, where --via did not name it."""
     why = metadata.get("why")
     return "" if why in (None, ASKED_FOR) else str(why)
 
@@ -195,11 +195,12 @@ def _attrs(attrs: dict[str, Any], *, sampled: bool) -> str:
 
 
 def _cost(catalog: Catalog, metadata: dict[str, Any], seconds: float, *, sampled: bool) -> str:
+    """What the recording tells of it; a figure that it does not tell is left out."""
     cost = catalog.cost
-    if not cost:
+    if cost.get("cpu_ns") is None:
         return ""
     kdamond = cost.get("kdamond_cpu_ns")
-    cpu = (cost.get("cpu_ns", 0) + (kdamond or 0)) / 1e9
+    cpu = (cost["cpu_ns"] + (kdamond or 0)) / 1e9
     # Starting up is paid once: it is no part of what watching costs.
     starting = min((metadata.get("startup_cpu_ns") or 0) / 1e9, cpu)
     start = f", {format_time(starting)} of it to start" if starting else ""
@@ -208,9 +209,10 @@ def _cost(catalog: Catalog, metadata: dict[str, Any], seconds: float, *, sampled
     # The kernel does not count its checks; what is told of them is an estimate.
     about = "" if kdamond is None else "about "
     inside = "" if kdamond is None else f", {format_time(kdamond / 1e9)} of it in the kernel's kdamond"
-    checks = f", {about}{cost.get('checks') or 0:,} checks" if sampled else ""
-    memory = format_size(cost.get("max_rss_bytes") or 0)
-    return f"{format_time(cpu)} of CPU{start}{after}{inside}, {memory} resident{checks}"
+    counted_checks, rss = cost.get("checks"), cost.get("max_rss_bytes")
+    checks = f", {about}{counted_checks:,} checks" if sampled and counted_checks is not None else ""
+    memory = "" if rss is None else f", {format_size(rss)} resident"
+    return f"{format_time(cpu)} of CPU{start}{after}{inside}{memory}{checks}"
 
 
 def _target_cost(catalog: Catalog, metadata: dict[str, Any], seconds: float) -> str:

@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import inf
 
 from udamon.model import Range
 from udamon.native._native import SMALLEST_PAGE
 from udamon.record.naming import HEAP, STACK, kind_of
-from udamon.report.mappings import NO_MAPPING, NamedMapping, label_of
+from udamon.report.mappings import NO_MAPPING, Mapping, NamedMapping, label_of
 
 MAX_PIECES = 8
 """A row spans at most this many pieces of memory: of more, the smallest gaps between them are kept in."""
@@ -28,17 +29,17 @@ Area = tuple[Range, str]
 
 @dataclass(slots=True)
 class Band:
-    """Neighbouring memory of one target; `names` has the bytes of each mapping name."""
+    """Neighbouring memory of one target; `names` has the bytes of each mapping name, `size` those of all."""
 
     target: int
     pieces: list[Range] = field(default_factory=list)
     there: list[float] = field(default_factory=list)
     """Bytes of each piece that are there."""
     names: dict[str, float] = field(default_factory=dict)
+    size: float = field(init=False)
 
-    @property
-    def size(self) -> float:
-        return sum(self.names.values())
+    def __post_init__(self) -> None:
+        self.size = sum(self.names.values())
 
     @property
     def name(self) -> str:
@@ -58,13 +59,14 @@ class Band:
 
     @property
     def alone(self) -> bool:
-        """Heap and stack are what people look for: they are not joined with others."""
-        return kind_of(self.name) in (HEAP, STACK)
+        """Heap and stack are what people look for: they are not joined with others, so that theirs is the only name."""
+        return len(self.names) == 1 and kind_of(next(iter(self.names))) in (HEAP, STACK)
 
     def join(self, other: Band) -> None:
         """Take in the next band of the same target."""
         self.pieces += other.pieces
         self.there += other.there
+        self.size += other.size
         for name, size in other.names.items():
             self.names[name] = self.names.get(name, 0.0) + size
 
@@ -86,17 +88,17 @@ class PictureRow:
         return Range(self.pieces[0].start, self.pieces[-1].end)
 
 
-def memory(islands: Sequence[Range], mappings: Sequence[NamedMapping]) -> Iterator[Area]:
+def memory(islands: Sequence[Range], mappings: Sequence[NamedMapping | Mapping]) -> Iterator[Area]:
     """Where the monitored ranges and accessible mappings meet; all of the ranges when no mapping is known that does:
     of a program that has just executed another, those of the former may be all that there is.
 
-    Both are sorted. Mappings that nobody may access (a reservation, a guard) are no memory.
+    Both are sorted. Mappings without any permission (a reservation, a guard) are no memory.
     """
     met = list(_met(islands, mappings))
     yield from met or ((island, NO_MAPPING) for island in islands)
 
 
-def _met(islands: Sequence[Range], mappings: Sequence[NamedMapping]) -> Iterator[Area]:
+def _met(islands: Sequence[Range], mappings: Sequence[NamedMapping | Mapping]) -> Iterator[Area]:
     at = 0
     for mapped in mappings:
         if mapped.perms.startswith("---"):
@@ -138,8 +140,8 @@ def rows_of(bands: Sequence[Band], count: int) -> list[PictureRow]:
         size = band.size
         cuts = sorted({size * index / share for index in range(share)})
         first = True
-        for begin, end in pairwise([*cuts, size]):
-            pieces = _cut(band, begin, end)
+        parts = _cut(band, pairwise([*cuts, inf]))
+        for (begin, end), pieces in zip(pairwise([*cuts, size]), parts, strict=True):
             if pieces:
                 rows.append(PictureRow(band, first, _at_most(pieces, MAX_PIECES), round(end - begin)))
                 first = False
@@ -158,23 +160,30 @@ def _join_small(bands: Sequence[Band], threshold: float) -> list[Band]:
     return joined
 
 
-def _cut(band: Band, begin: float, end: float) -> list[Range]:
-    """The part from byte `begin` to `end` of what is there, in whole pages."""
-    found, at = [], 0.0
-    for piece, there in zip(band.pieces, band.there, strict=True):
-        low, high = max(begin, at), min(end, at + there)
-        if low < high:
-            edges = (_address(piece, (edge - at) / there) for edge in (low, high))
-            cut = Range(*edges)
-            if cut.size:
-                found.append(cut)
-        at += there
-    return found
+def _cut(band: Band, edges: Iterable[tuple[float, float]]) -> Iterator[list[Range]]:
+    """The parts from byte to byte of what is there, in whole pages. They follow each other, so that one walk does; the
+    last one has all that is left, whatever rounding made of its end."""
+    number, at = 0, 0.0
+    for begin, end in edges:
+        found: list[Range] = []
+        while number < len(band.pieces):
+            piece, behind = band.pieces[number], at + band.there[number]
+            low, high = max(begin, at), min(end, behind)
+            if low < high:
+                cut = Range(*(_address(piece, edge, at, behind) for edge in (low, high)))
+                if cut.size:
+                    found.append(cut)
+            if behind > end:
+                break  # the rest of it is in the next part
+            number, at = number + 1, behind
+        yield found
 
 
-def _address(piece: Range, share: float) -> int:
-    if share >= 1:
+def _address(piece: Range, edge: float, begin: float, end: float) -> int:
+    """Where byte `edge` of what is there lies in a piece that has those from `begin` to `end`."""
+    if edge >= end:
         return piece.end
+    share = (edge - begin) / (end - begin)
     return piece.start + int(piece.size * share) // SMALLEST_PAGE * SMALLEST_PAGE
 
 

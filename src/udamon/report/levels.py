@@ -14,12 +14,12 @@ known how much was touched, of several only bounds follow."""
 
 
 def too_few(windows: int, what: str) -> str:
-    """Why there is no `what` of so many windows."""
+    """A sentence: why there is no `what` of this number of windows."""
     are = "1 window is" if windows == 1 else f"{windows} windows are"
     return f"{are} too few for {what}, which take{'' if what.endswith('s') else 's'} {FEWEST}"
 
 
 def told(levels: dict[str, int], snapshots: int) -> dict[str, int | None]:
-    """The levels that are told of so many windows: None for the percentiles of too few."""
+    """The levels of a series over `snapshots` windows, without its percentiles (None) where these are too few."""
     few = snapshots < FEWEST
     return {name: None if few and name in PERCENTS else size for name, size in levels.items()}

@@ -96,16 +96,18 @@ class Mapping(NamedTuple):
 
 
 def history_of(recording: Recording) -> dict[int, list[Mapping]]:
-    """Every target's mappings of all times, sorted and disjoint: of two in one place, the later one."""
-    found: dict[int, dict[int, Mapping]] = {}
+    """Every target's mappings of all times, sorted and disjoint: where two were in one place, the later one has it. Of
+    a mapping that became smaller the rest stays: earlier windows saw that memory."""
+    found: dict[int, dict[Mapping, None]] = {}
     for event in recording.events():
         if event.name == "mappings":
             data: Any = event.data
             known = found.setdefault(data["target"], {})
             for start, end, perms, offset, _inode, name in data.get("add", ()):
-                known.pop(start, None)  # so that the order is that of time
-                known[start] = Mapping(start, end, perms, offset, name)
-    return {target: sorted(_latest(known.values())) for target, known in found.items()}
+                mapping = Mapping(start, end, perms, offset, name)
+                known.pop(mapping, None)  # so that the order is that of time
+                known[mapping] = None
+    return {target: sorted(_latest(known)) for target, known in found.items()}
 
 
 def _latest(known: Iterable[Mapping]) -> list[Mapping]:
@@ -130,6 +132,11 @@ def _cut(mapping: Mapping, low: int, high: int) -> Mapping:
     return mapping._replace(start=low, end=high, offset=mapping.offset + low - mapping.start)
 
 
+def matches(pattern: str, words: Iterable[str]) -> bool:
+    """Whether one of the words of a mapping (name, label, kind) is the pattern, or matches its * and ?."""
+    return any(fnmatchcase(word, pattern) for word in words)
+
+
 def pieces_of(recording: Recording, pattern: str) -> list[tuple[int, int, int]]:
     """(target, start, end) of the mappings whose name, label or kind `pattern` is or matches (* and ?).
 
@@ -139,7 +146,7 @@ def pieces_of(recording: Recording, pattern: str) -> list[tuple[int, int, int]]:
     for target, mappings in sorted(history_of(recording).items()):
         for mapping in mappings:
             words = (mapping.name, label_of(mapping.name), kind_of(mapping.name))
-            if mapping.perms.startswith("---") or not any(fnmatchcase(word, pattern) for word in words):
+            if mapping.perms.startswith("---") or not matches(pattern, words):
                 continue
             if found and found[-1][0] == target and found[-1][2] == mapping.start:
                 found[-1] = (target, found[-1][1], mapping.end)

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from udamon.errors import RecordingError
 from udamon.native._native import SMALLEST_PAGE
 from udamon.record.naming import ANONYMOUS, FILE, LIBRARY, kind_of
 from udamon.record.reader import Recording
@@ -133,8 +134,15 @@ def _guess(mapping: Mapping, below: Mapping | None, above: Sequence[Mapping]) ->
     return None
 
 
+def no_mappings(recording: Recording) -> RecordingError:
+    """The error of a report by mapping of a recording without any."""
+    return RecordingError(
+        f"{recording.path} knows no mappings, so nothing can be told by mapping; leave --by mapping out."
+    )
+
+
 PARTS = 16
-"""A file's memory is looked at in so many parts of equal size, to tell which offsets are used."""
+"""A file's memory is divided into this number of parts of equal size, to show which offsets are used."""
 
 SMALLEST_PART = 16 * SMALLEST_PAGE
 

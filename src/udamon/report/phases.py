@@ -8,9 +8,9 @@ distances to the mean of their phase and a penalty for each cut: exactly the lea
 "Estimating the number of change-points via Schwarz' criterion", 1988). The noise in it is estimated from
 neighbouring columns, by the median of their distances, so changes themselves hardly count.
 
-The heat of a phase is bytes times rate. Where mappings are all that was told apart that is the bytes touched in a
-window, at the mean over the phase, and has their bounds (udamon.report.groups). Of single pages of several processes
-it is at least that of the process with most, and at most the sum.
+The heat of a phase is bytes times rate. Where the grain is mappings, it is the bytes touched in a window, the mean over
+the phase, with their bounds (udamon.report.groups). Of single pages of several processes it is at least that of the
+process with most, and at most the sum.
 """
 
 from __future__ import annotations
@@ -49,8 +49,6 @@ MEDIAN = 0.455
 
 LEAST_NOISE = 0.01**2
 """Rates that differ by one percent are never a change, however quiet the rest is."""
-
-MOMENTS = "SELECT count(DISTINCT seq) FROM regions"
 
 # A window counts in each phase by how long it was in it.
 TOUCHED = """
@@ -109,10 +107,9 @@ class Phases:
 
 def measure(source: RecordingSource) -> Phases:
     """Raises RecordingError when there is no snapshot."""
-    moments = source.query(MOMENTS)[0][0]
-    if not moments:
+    if not source.moments:
         raise source.nothing()
-    picture = heatmap.measure(source, ROWS, max(1, min(COLUMNS, moments)))
+    picture = heatmap.measure(source, ROWS, max(1, min(COLUMNS, source.moments)))
     sizes = [row.size for row in picture.rows]
     total = sum(sizes) or 1  # rows of less than a byte have none
     columns = [[cell or 0.0 for cell in column] for column in zip(*picture.cells, strict=True)]

@@ -8,18 +8,19 @@ from typing import TypeVar
 
 from udamon.report.allocations import Call
 from udamon.report.sites import Sites, name_of
-from udamon.sites.stacks import NOWHERE
 
 _Key = TypeVar("_Key")
 
 
 def profile(report: Sites, time_ns: int) -> bytes:
-    """The gzipped file: samples by stack with live, touched and cold bytes; `time_ns` is wall-clock time of the end."""
+    """The gzipped file: samples by stack with live, touched and cold bytes; `time_ns` is the wall-clock time of the
+    end, 0 where it is not known."""
     strings: _Numbers[str] = _Numbers("")
     functions: _Numbers[tuple[str, str]] = _Numbers()
     locations: _Numbers[Call] = _Numbers()
     mappings: _Numbers[int] = _Numbers()
     out, located = bytearray(), bytearray()
+    modules = report.allocations.modules
     for kind in ("live", "touched", "cold"):
         out += _message(1, _varint(1, strings[kind]) + _varint(2, strings["bytes"]))
     for site in report.sites:
@@ -29,11 +30,12 @@ def profile(report: Sites, time_ns: int) -> bytes:
     for number, call in enumerate(locations.all):
         function = functions[(name_of(call), call.file or "")] + 1
         row = _varint(1, function) + _varint(2, call.line or 0)
-        mapping = mappings[call.module_number] + 1 if call.module_number != NOWHERE else 0
+        # Of a damaged recording the event that names a module may be missing.
+        mapping = mappings[call.module_number] + 1 if call.module_number in modules else 0
         body = _varint(1, number + 1) + _varint(2, mapping) + _varint(3, call.address) + _message(4, row)
         located += _message(4, body)
     for number, module in enumerate(mappings.all):
-        path, build_id = report.allocations.modules[module]
+        path, build_id = modules[module]
         body = (
             _varint(1, number + 1) + _varint(5, strings[path]) + _varint(6, strings[build_id]) + _varint(7, 1)
         )

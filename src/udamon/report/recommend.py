@@ -27,7 +27,7 @@ from udamon.model import MAPPING
 from udamon.record.naming import FILE, LIBRARY
 from udamon.report import advice, untouched, wss
 from udamon.report.advice import Advised
-from udamon.report.common import coverage
+from udamon.report.common import missed_processes
 from udamon.report.diff import footprint_of
 from udamon.report.grain import grain_of
 from udamon.report.levels import FEWEST
@@ -49,15 +49,15 @@ NO_GROUP = (
     "record with --cgroup for those"
 )
 KEPT = """
-    SELECT max(kept), quantile_cont(kept, 0.9), count(*) FROM (
-        SELECT seq, sum(CASE WHEN files.name IS NULL THEN resident ELSE least(anonymous, resident) END) AS kept
+    SELECT max(kept), quantile_cont(kept, 0.9) FROM (
+        SELECT seq, sum(CASE WHEN files.name IS NULL THEN counted ELSE least(anonymous, counted) END) AS kept
         FROM owner_windows LEFT JOIN file_owners AS files ON owner_windows.name = files.name GROUP BY seq
     ) AS moments
 """
 # Owners are numbered from 0; what lies beside them has larger numbers.
 BESIDE = """
     SELECT max(there) FROM (
-        SELECT seq, sum(resident) AS there FROM owner_windows WHERE name >= {owners} GROUP BY seq
+        SELECT seq, sum(counted) AS there FROM owner_windows WHERE name >= {owners} GROUP BY seq
     ) AS windows
 """
 
@@ -70,7 +70,7 @@ FILES = """
         SELECT stretch, sum(least(touched, there)) AS used FROM (
             SELECT owner_windows.name,
                 floor((CAST(begun AS DOUBLE) - (SELECT min(begun) FROM owner_windows)) / {stretch} + {half}) AS stretch,
-                sum(touched) AS touched, max(greatest(resident - anonymous, 0)) AS there
+                sum(touched) AS touched, max(greatest(counted - anonymous, 0)) AS there
             FROM owner_windows JOIN file_owners AS files ON owner_windows.name = files.name GROUP BY 1, 2
         ) AS owners GROUP BY stretch
     ) AS stretches
@@ -130,10 +130,9 @@ def measure(
         if report.moments < FEWEST
         else []
     )
-    if missed := 0 if source.filters.targets else coverage(source.recording)["processes_missed"] or 0:
-        doubts.append(
-            f"{missed} process{'es' if missed > 1 else ''} that {'were' if missed > 1 else 'was'} not seen"
-        )
+    if missed := missed_processes(source):
+        were = "was" if missed == 1 else "were"
+        doubts.append(f"{counted(missed, 'process', 'processes')} that {were} not seen")
     cache = _cache(source)
     if swap:
         working_set = wss.measure(source, bins=1)
@@ -144,7 +143,7 @@ def measure(
         owners = untouched.owners_in_windows(source)
         named = [[number] for number, owner in enumerate(owners) if owner.kind in (FILE, LIBRARY)]
         source.table("file_owners", "name INTEGER", named)
-        most, nine, _ = source.query(KEPT)[0]
+        most, nine = source.query(KEPT)[0]
         there = wss.measure(source, footprint_of(source), bins=1).bounds("max")[1]  # shared memory once
         peak, usual = min(ceil(most), there), min(ceil(nine), there)
         files = _files(source, reuse_s)
@@ -192,13 +191,19 @@ def _files(source: RecordingSource, reuse_s: float) -> int:
 
 
 def _cache(source: RecordingSource) -> RecordedCache:
-    found = [event.data for event in source.recording.events() if event.name == "page_cache"]
-    if not found:
+    readings = [event for event in source.recording.events() if event.name == "page_cache"]
+    if not readings:
         return RecordedCache(None, 0, NO_GROUP)
     if not source.filters.whole_moments:
         return RecordedCache(
             None, 0, "the page cache of a control group is that of all its memory, not of a part"
         )
+    # A reading holds until the next one, so that the last one before the time that is looked at counts.
+    begin, end = source.span_ns
+    before = sum(event.time_ns <= begin for event in readings) if begin is not None else 0
+    found = [event.data for event in readings[max(0, before - 1) :] if end is None or event.time_ns <= end]
+    if not found:
+        return RecordedCache(None, 0, "it was first read after the time that is looked at")
     largest, kernel = (
         max((size for data in found if isinstance(size := data.get(key), int)), default=0)
         for key in ("only_read_bytes", "kernel_bytes")

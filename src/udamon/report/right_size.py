@@ -11,8 +11,8 @@ variance of a general statistic from a stationary sequence", Annals of Statistic
 the middle 95 % of their answers. It says what chance did to this recording, not what another day would bring. Of
 fewer than 20 windows it says nothing, and is left out.
 
-Where pages of a row cannot be told apart, or several targets have the same ones, only bounds follow, and there is
-neither one answer nor an interval of chance:
+Where single pages of a row were not seen, or several targets share pages, only bounds are known: there is neither a
+single answer nor an interval of confidence:
 
 - `refs` tells how much of a mapping was accessed, and not which pages. At least: if it was the same ones in every
   window, then what serves the share is that share of a mean window. At most: the rows as they are.
@@ -55,7 +55,6 @@ SUMMED = """
 """
 ALIKE = "refs tells how much of a mapping was accessed, and not whether it was the same pages in every window"
 SHARED = "several mappings have the same pages, and which of them were accessed is not known"
-MOMENTS = "SELECT count(DISTINCT seq) FROM regions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +101,7 @@ def measure(source: RecordingSource, serve: float = 0.99, *, seed: int | None = 
     lines = lines_of(source, ROWS)
     if begin is None or end is None or not lines:
         raise source.nothing()
-    moments = source.query(MOMENTS)[0][0]
+    moments = source.moments
     blocks = max(1, min(BLOCKS, moments // 2))
     places = [
         AddressPlace(row.band.target, *piece, number)
@@ -154,7 +153,7 @@ def _amounts(
     axis = Axis(source, "right_size", places)
     placed = axis.placed(("time", "start", '"end"', "touched", "resident"))
     columns = ", ".join(sums(name, name) for name in ("touched", "resident"))
-    width = double((end - begin) / blocks)
+    width = double(max(1, end - begin) / blocks)
     summed = SUMMED.format(sums=columns, placed=placed, begin=double(begin), half=double(0.5), width=width)
     touched = [[0.0] * rows for _ in range(blocks)]
     resident = [0.0] * rows

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import fsum
+from textwrap import wrap
 from typing import Any
 
 from udamon.report.allocations import Call
 from udamon.report.diff import share, signed
 from udamon.report.grain import grain_of
-from udamon.report.sites import LENGTH, Site, Sites, chain_of, usual_idle
+from udamon.report.sites import LENGTH, Site, Sites, bytes_of_sites, chain_of, usual_idle
 from udamon.report.sites import measure as measure_sites
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, fitted
@@ -39,7 +40,7 @@ class SiteChange:
     @property
     def change(self) -> float:
         """By how many bytes the estimate grew."""
-        return _bytes(self.after) - _bytes(self.before)
+        return bytes_of_sites(self.after) - bytes_of_sites(self.before)
 
     @property
     def certain(self) -> bool:
@@ -85,10 +86,6 @@ def _key(site: Site) -> Key:
     )
 
 
-def _bytes(sites: Sequence[Site]) -> float:
-    return fsum(site.size.estimate for site in sites)
-
-
 def _interval(sites: Sequence[Site]) -> tuple[float, float]:
     """Sums of the ends: at least as wide as the interval of the sum."""
     return fsum(site.size.low for site in sites), fsum(site.size.high for site in sites)
@@ -123,7 +120,7 @@ def _side(sites: Sequence[Site]) -> dict[str, int] | None:
         return None
     low, high = _interval(sites)
     return {
-        "bytes": round(_bytes(sites)),
+        "bytes": round(bytes_of_sites(sites)),
         "bytes_low": round(low),
         "bytes_high": round(high),
         "touched_bytes": round(fsum(site.touched for site in sites)),
@@ -137,8 +134,6 @@ def _notes(report: SiteDiff) -> list[str]:
 
 def render(report: SiteDiff, terminal: Terminal, top: int = 15) -> Shown:
     """For people: two lines a site."""
-    from textwrap import wrap
-
     rows = [["before", "after", "change", "", "cold before", "after", ""]]
     shown = [one for one in report.changes if abs(one.change) >= 1][:top]
     for one in shown:
@@ -147,7 +142,7 @@ def render(report: SiteDiff, terminal: Terminal, top: int = 15) -> Shown:
             format_size(then["bytes"]) if then else "none",
             format_size(now["bytes"]) if now else "none",
             signed(one.change),
-            share(_bytes(one.before), _bytes(one.after)),
+            share(bytes_of_sites(one.before), bytes_of_sites(one.after)),
             format_size(then["cold_bytes"]) if then else "",
             format_size(now["cold_bytes"]) if now else "",
             "" if one.certain else "perhaps",

@@ -19,8 +19,7 @@ from typing import Any
 
 from udamon.errors import RecordingError, UsageError
 from udamon.model import MAPPING, NOWHERE, Snapshot
-from udamon.report.allocations import Allocations, Call, read, resolve
-from udamon.report.filters import Filters
+from udamon.report.allocations import Allocations, Call, read, resolve, unseen_head
 from udamon.report.grain import grain_of
 from udamon.report.objects import Inherited, Objects, objects_of, once
 from udamon.report.source import RecordingSource
@@ -55,8 +54,11 @@ SAMPLED = (
     f"Allocations are sampled: bytes are estimates, and the true ones lie within the interval of the column 95 % in "
     f"{SURE:.0%} of cases."
 )
+NONE_ALIVE = "nothing that was sampled was alive at the end"
+UNTOLD = "a stack that was not told"
+"""The name of a site whose calls are not known."""
 _WRAPPERS = ("operator new", "std::", "__gnu_cxx::", "void* operator new")
-"""Functions that allocate for whoever calls them."""
+"""Functions that only allocate for their callers: they do not name a site."""
 
 _INSTALLED = re.compile(r"/(site|dist)-packages/|/lib/python3\.\d+/|^<")
 """Files of Python code that is not the program's own: of packages, of the standard library, and frozen."""
@@ -120,9 +122,7 @@ def usual_idle(length_ns: int) -> int:
 def measure(source: RecordingSource, idle_ns: int | None = None) -> Sites:
     """`idle_ns` is by default `usual_idle`. Raises RecordingError where there is no snapshot, or no allocation was
     recorded; UsageError for filters that choose regions."""
-    if source.filters != Filters(
-        time=source.filters.time, targets=source.filters.targets, since_ns=source.filters.since_ns
-    ):
+    if not source.filters.whole_snapshots:
         raise UsageError(
             "report sites is about allocations: of the filters, only --time and --target go with it."
         )
@@ -178,8 +178,8 @@ def _windows(source: RecordingSource, spans: dict[int, tuple[int, int]]) -> Iter
     since = source.filters.since_ns or 0
     for snapshot in source.recording.snapshots():
         span = spans.get(snapshot.target)
-        shared = snapshot.sharing is not None and snapshot.sharing.same_as is not None
-        if span is None or shared or snapshot.begin_ns < since:
+        again = snapshot.sharing is not None and source.filters.repeats(snapshot.sharing.same_as)
+        if span is None or again or snapshot.begin_ns < since:
             continue
         low, high = (None if side is None else side + source.start_ns for side in source.filters.time)
         if (low is None or snapshot.end_ns >= low) and (high is None or snapshot.end_ns <= high):
@@ -247,9 +247,9 @@ def document(report: Sites) -> dict[str, Any]:
     return {
         "schema": 1,
         "sites": [_document(site) for site in report.sites],
-        "bytes": _rounded(report.total.estimate),
-        "bytes_low": _rounded(report.total.low),
-        "bytes_high": _rounded(report.total.high),
+        "bytes": round(report.total.estimate),
+        "bytes_low": round(report.total.low),
+        "bytes_high": round(report.total.high),
         "confidence": SURE,
         "idle_seconds": report.idle_ns / 1e9,
         "mean_bytes": report.mean,
@@ -278,28 +278,24 @@ def _document(site: Site) -> dict[str, Any]:
             }
             for one in site.calls
         ],
-        "bytes": _rounded(site.size.estimate),
-        "bytes_low": _rounded(site.size.low),
-        "bytes_high": _rounded(site.size.high),
+        "bytes": round(site.size.estimate),
+        "bytes_low": round(site.size.low),
+        "bytes_high": round(site.size.high),
         "samples": site.samples,
-        "resident_bytes": _rounded(site.resident),
-        "touched_bytes": _rounded(site.touched),
-        "touched_bytes_low": _rounded(site.touched_low),
-        "cold_bytes": _rounded(site.cold),
-        "cold_bytes_high": _rounded(site.cold_high),
+        "resident_bytes": round(site.resident),
+        "touched_bytes": round(site.touched),
+        "touched_bytes_low": round(site.touched_low),
+        "cold_bytes": round(site.cold),
+        "cold_bytes_high": round(site.cold_high),
         "age_seconds": site.age_ns / 1e9,
         "accessed": site.accessed,
     }
 
 
-def _rounded(value: float) -> int:
-    return round(value)
-
-
 def render(report: Sites, terminal: Terminal, top: int) -> Shown:
     """For people: two lines a site."""
     if not report.sites:
-        return lines(["nothing that was sampled was alive at the end", "", *_said(report, terminal.width)])
+        return lines([NONE_ALIVE, "", *_said(report, terminal.width)])
     rows = [["bytes", "95 %", "touched", "cold", "last touched", "samples"]]
     rows += [_row(site) for site in report.sites[:top]]
     (head, *figures), narrow = fitted(rows, "><>>>>", terminal.width, spare=(5, 4))
@@ -313,13 +309,13 @@ def render(report: Sites, terminal: Terminal, top: int) -> Shown:
     for shown, site in zip(figures, report.sites[:top], strict=True):
         found += [shown, line("      ", cut(chain_of(site.call, site.calls), terminal.width - 6))]
     if len(report.sites) > top:
-        rest = bytes_left(report.sites[top:])
+        rest = bytes_of_sites(report.sites[top:])
         found.append(f"  {len(report.sites) - top} more sites, {format_size(rest)} (--top)")
     found += narrow
     return lines([*found, "", *_said(report, terminal.width)])
 
 
-def bytes_left(sites: Sequence[Site]) -> float:
+def bytes_of_sites(sites: Sequence[Site]) -> float:
     """The bytes of these sites, by estimate."""
     return fsum(site.size.estimate for site in sites)
 
@@ -365,12 +361,20 @@ def name_of(call: Call) -> str:
     return f"{where}+{call.address:#x}"
 
 
+def place_of(call: Call | None) -> str | None:
+    """The file of source and the line of a call; the file alone where the line is not known, None where neither is."""
+    if call is None or not call.file:
+        return None
+    return f"{call.file}:{call.line}" if call.line else call.file
+
+
 def chain_of(own: Call | None, calls: list[Call], *, places: bool = True) -> str:
     """The calls from `own`, one of them, outwards; with its place in the source where that is known."""
     if own is None:
-        return "a stack that was not told"
+        return UNTOLD
     at = calls.index(own)
-    place = f" ({own.file.rsplit('/', 1)[-1]}:{own.line})" if places and own.file and own.line else ""
+    known = place_of(own) if places else None
+    place = "" if known is None else f" ({known.rsplit('/', 1)[-1]})"
     return " < ".join([name_of(own) + place, *map(name_of, calls[at + 1 :])])
 
 
@@ -379,7 +383,7 @@ def _said(report: Sites, width: int) -> list[str]:
     notes = [SAMPLED, *report.notes] if report.sites else report.notes
     found: list[str] = [row for note in notes for row in wrap(note, width)]
     for pid, comm, why in report.allocations.unseen:
-        found.append(cut(f"No allocation was seen in {pid} ({comm}):", width))
+        found.append(cut(unseen_head(pid, comm), width))
         found += wrap(escape(why), width, initial_indent="  ", subsequent_indent="  ") or [""]
     return found
 
@@ -387,4 +391,4 @@ def _said(report: Sites, width: int) -> list[str]:
 def require_some(report: Sites) -> None:
     """Raises RecordingError where nothing is left to draw."""
     if not report.sites:
-        raise RecordingError("nothing that was sampled was alive at the end, so there is nothing to draw.")
+        raise RecordingError(f"{NONE_ALIVE}, so there is nothing to draw.")

@@ -17,7 +17,7 @@ from udamon.errors import RecordingError
 from udamon.model import MAPPING
 from udamon.report import groups, right_size, untouched, wss
 from udamon.report.catalog import Catalog
-from udamon.report.common import coverage
+from udamon.report.common import missed_processes
 from udamon.report.diff import footprint_of
 from udamon.report.grain import grain_of, is_sampled
 from udamon.report.levels import FEWEST
@@ -25,7 +25,7 @@ from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, fitted
 from udamon.report.untouched import OwnerBounds
 from udamon.text import Shown, line, lines, ours
-from udamon.units import format_range, format_size
+from udamon.units import counted, format_range, format_size
 
 WIDE = 1.25
 """Bounds further apart than by this factor leave the answer open."""
@@ -40,7 +40,8 @@ TOP = 8
 WINDOWS = (
     'SELECT count(DISTINCT seq), avg(CAST(time - "begin" AS DOUBLE)), min("begin"), max(time) FROM regions'
 )
-# Of memory that nobody touched for a time, there is no more than the least that nobody touched in a window within it.
+# Memory that was not touched for a time was not touched in any window within it: the smallest untouched amount of
+# these windows is an upper bound.
 GROUP_COLD = """
     SELECT min(resident_high - low) FROM ({bounds}) AS bounds JOIN (
         SELECT seq AS within, min("begin") AS begun FROM regions GROUP BY seq
@@ -100,7 +101,7 @@ class Size:
     @property
     def doubts(self) -> list[str]:
         """What keeps the confidence from being higher: parts of a sentence."""
-        found = [f"{self.windows} window{'s' if self.windows != 1 else ''}"] if self.windows < FEWEST else []
+        found = [counted(self.windows, "window")] if self.windows < FEWEST else []
         if self.wide:
             found.append(
                 "which pages of a mapping were accessed is not known"
@@ -139,7 +140,7 @@ def measure(source: RecordingSource) -> Size:
         if cold is not None:
             edge = end - round((age_s or 0) * 1e9)
             within = source.query(GROUP_COLD.format(bounds=bounds, edge=edge))[0][0]
-            # What one of them leaves alone another may touch: sure is only what nobody else has.
+            # A page that one target does not touch may be touched by another: only pages of a single target are sure.
             upper = min(cold[1], at_end) if within is None else min(cold[1], at_end, round(within))
             cold = min(round(sum(one.cold_alone for one in owners)), upper), upper
     targets = _targets(owners)
@@ -186,9 +187,8 @@ def _targets(owners: Sequence[OwnerBounds]) -> list[TargetSize]:
 
 def _unseen(source: RecordingSource) -> list[str]:
     found = []
-    missed = 0 if source.filters.targets else coverage(source.recording)["processes_missed"] or 0
-    if missed:
-        found.append(f"{missed} process{'es' if missed > 1 else ''} not seen")
+    if missed := missed_processes(source):
+        found.append(f"{counted(missed, 'process', 'processes')} not seen")
     if any(recording.damaged for recording in source.recordings):
         found.append("the recording is damaged")
     return found

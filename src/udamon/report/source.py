@@ -19,20 +19,22 @@ from udamon.report.mappings import pieces_of
 from udamon.units import format_time
 
 PART_ROWS = 3_000_000
-"""Rows of a part, at most about so many (see Source.in_parts)."""
+"""Rows of a part, about at most (see RecordingSource.in_parts)."""
 
 BYTES_A_RESULT = 400
-"""A row of a result in Python, at most about so many."""
+"""Memory of one row of a result in Python, about at most."""
 
 SOME_ROWS = 200_000
-"""Rows of `some_regions`, at most about so many."""
+"""Rows of `some_regions`, about at most."""
 
 SHORT_ROWS, SHORT_BYTES = 50_000, 16 << 20
-"""A recording of at most so many rows, and bytes once unpacked, is read once and kept in memory."""
+"""A recording with no more rows than this, and no more bytes once unpacked, is read once and kept in memory."""
 ALL_MOMENTS = 'SELECT count(DISTINCT seq), min("begin"), max(time) FROM recording WHERE "begin" IS NOT NULL'
 """Snapshots of the recording, whatever the filters leave, and the time that they are of."""
 
 BOUNDED = "SELECT count(touched_high) FROM some_shared"
+MOMENTS = "SELECT count(DISTINCT seq) FROM regions"
+TARGETS = "SELECT DISTINCT target FROM regions ORDER BY target"
 
 _number = count()
 
@@ -41,16 +43,14 @@ class _SampledBatches:
     """A few snapshots of the time that filters leave, for DuckDB to read; all of them when a target is chosen,
     which may have lived for a short time only."""
 
-    def __init__(self, recording: Recording, filters: Filters, start_ns: int) -> None:
-        self._recording, self._filters, self._start_ns = recording, filters, start_ns
+    def __init__(self, source: RecordingSource) -> None:
+        self._source = source
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        if self._filters.targets:
-            return self._recording.__arrow_c_stream__(requested_schema)
-        begin, end = (None if side is None else int(side) + self._start_ns for side in self._filters.time)
-        if (since := self._filters.since_ns) is not None:
-            begin = since if begin is None else max(begin, since)
-        return self._recording.some(SOME_ROWS, begin, end).__arrow_c_stream__(requested_schema)
+        recording = self._source.recording
+        if self._source.filters.targets:
+            return recording.__arrow_c_stream__(requested_schema)
+        return recording.some(SOME_ROWS, *self._source.span_ns).__arrow_c_stream__(requested_schema)
 
 
 class _BatchPart:
@@ -81,20 +81,17 @@ class RecordingSource:
 
         self.recording, limits = recording, recording.limits
         self.recordings = [recording]
+        """This one, and others that the same report is about."""
         self.compared: RecordingSource | None = None
         """What a report compares it with."""
-        """This one, and others that the same report is about."""
         self.filters = (filters or Filters()).past_warmup(warmup_until(recording.metadata, recording.path))
         self._full = duckdb.OutOfMemoryException
         self._spill: TemporaryDirectory | None = None
         if beside is None:
             # Private, and not the working directory that DuckDB would spill to by itself.
             self._spill = TemporaryDirectory("report")
-            self._db = duckdb.connect(
-                config={
-                    "memory_limit": f"{limits.query}B", "threads": 2, "temp_directory": str(self._spill.path),
-                }
-            )  # fmt: skip
+            config: dict[str, Any] = {"memory_limit": f"{limits.query}B", "threads": 2}
+            self._db = duckdb.connect(config=config | {"temp_directory": str(self._spill.path)})
             # A stream has no statistics, so the optimizer would build its hash tables from the wrong side: the
             # queries are written with the small table on the right, and that is kept.
             self._db.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
@@ -102,6 +99,14 @@ class RecordingSource:
         else:
             self._db = beside._db.cursor()  # tables and views are its own
         self._db.execute("SET enable_progress_bar = false")  # on standard output, in notebooks and python -c
+        try:
+            self._open(recording, beside)
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, recording: Recording, beside: RecordingSource | None) -> None:
+        """Make the views. Raises as `query`, and UsageError for a mapping that is not there."""
         self._db.register("recording", recording)
         self._short = recording.keep(min(SHORT_ROWS, SOME_ROWS, PART_ROWS), SHORT_BYTES)
         self._rows = self._rows_of(recording, beside)
@@ -111,7 +116,7 @@ class RecordingSource:
             self.table("wanted_mappings", "target INTEGER, low UBIGINT, high UBIGINT", self._wanted())
         some = self._rows if self._short else "some_rows"
         rate = rate_of(recording.metadata)
-        self._db.register("some_rows", _SampledBatches(recording, self.filters, self.start_ns))
+        self._db.register("some_rows", _SampledBatches(self))
         for view, rows, sharing in (
             ("regions", self._rows, False), ("some_regions", some, False),
             ("shared_regions", self._rows, True), ("some_shared", some, True),
@@ -147,6 +152,16 @@ class RecordingSource:
             self._db.execute("CREATE OR REPLACE TEMP VIEW some_regions AS SELECT * FROM few_regions")
             self._kept = True
         return self.query(sql)
+
+    @cached_property
+    def moments(self) -> int:
+        """How many moments the filters leave."""
+        return int(self.query(MOMENTS)[0][0])
+
+    @cached_property
+    def targets(self) -> list[int]:
+        """The targets that have a snapshot which the filters leave, sorted."""
+        return [target for (target,) in self.query(TARGETS)]
 
     @cached_property
     def bounded(self) -> bool:
@@ -223,6 +238,15 @@ class RecordingSource:
             how = "ended" if not self.recording.truncated else "ends, or its recorder still runs,"
             why = f"is in it: it {how} {window}; record longer, or with shorter windows (--aggr)"
         return RecordingError(f"{self.recording.path}: no snapshot {why}.")
+
+    @property
+    def span_ns(self) -> tuple[int | None, int | None]:
+        """The time that filters and warm-up leave, ns on CLOCK_MONOTONIC; None is open on that side."""
+        begin, end = (None if side is None else int(side) + self.start_ns for side in self.filters.time)
+        since = self.filters.since_ns
+        if since is not None:
+            begin = since if begin is None else max(since, begin)
+        return begin, end
 
     @property
     def warmup_ns(self) -> int:

@@ -146,15 +146,19 @@ def percentiles(
 
 
 def _targets(source: RecordingSource, seq: int | None) -> list[int]:
-    which = "TRUE" if seq is None else f"seq = {seq}"
-    return [target for (target,) in source.query(f"SELECT DISTINCT target FROM regions WHERE {which}")]
+    found = source.query(f"SELECT DISTINCT target FROM regions WHERE {_which(seq)}")
+    return [target for (target,) in found]
+
+
+def _which(seq: int | None) -> str:
+    """SQL: the rows of the moment, or all."""
+    return "TRUE" if seq is None else f"seq = {seq}"
 
 
 def _untouched(source: RecordingSource, seq: int | None, definition: str) -> int | None:
     if not has_shares(source.recording.metadata):
         return None
-    which = "TRUE" if seq is None else f"seq = {seq}"
-    (found,) = source.query(UNTOUCHED.format(bytes=BYTES[definition], which=which))[0]
+    (found,) = source.query(UNTOUCHED.format(bytes=BYTES[definition], which=_which(seq)))[0]
     return round(found or 0)
 
 
@@ -171,8 +175,7 @@ def _values(
 ) -> str:
     """The query for bytes and their values, over a table that is made here."""
     size = '"end" - start' if weights[0] else "CAST(0 AS UBIGINT)"
-    chosen = "TRUE" if seq is None else f"seq = {seq}"
-    source.keep("alike_regions", ALIKE.format(size=size, bytes=BYTES[definition], which=chosen))
+    source.keep("alike_regions", ALIKE.format(size=size, bytes=BYTES[definition], which=_which(seq)))
     if what == "recency":
         return RECENCY.format(most=MOST)
     return TEMPERATURE.format(w_size=weights[0], w_rate=weights[1], w_age=weights[2], most=MOST)

@@ -119,7 +119,7 @@ def fitted(
     least: int = LEAST_NAME,
     name: int = 0,
 ) -> tuple[list[Shown], list[str]]:
-    """`table` in so many columns of a terminal, and what to say below it.
+    """`table` fitted to the width of a terminal (`columns`), and the lines to print below it.
 
     The cells of the column `name` (its place in `rows`) are names, which are cut to what the others leave, and so that
     different ones still look different, if that can be. Where that is less than `least` columns, others of `spare`

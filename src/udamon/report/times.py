@@ -1,4 +1,4 @@
-"""When a recording looked: moments, how long their windows were, and the time between them that nobody saw."""
+"""The windows of a recording: when they were, how long they were, and the time between them that was not watched."""
 
 from __future__ import annotations
 

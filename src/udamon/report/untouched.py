@@ -28,17 +28,18 @@ from udamon.report.source import RecordingSource
 
 IDLE = "nr_accesses = 0 AND (CAST(age AS DOUBLE) + 1) * ticks * sample_ns >= {age}"
 SIZE = 'CAST(coalesce(resident, "end" - start) AS DOUBLE)'
-"""Of a region: whether nothing of it was accessed for so many ns, by its age; and its bytes that are there."""
+"""SQL of a region: whether its age says that nothing of it was accessed for `age` ns; and its resident bytes."""
 _AMOUNTS = {
     "touched": "CAST(touched AS DOUBLE)",
     "sure": "CAST({sure} AS DOUBLE)",
     "resident": SIZE,
-    "private": "CAST(coalesce(private, 0) AS DOUBLE)",
-    "anonymous": "CAST(coalesce(anonymous, 0) AS DOUBLE)",
+    "private": "CASE WHEN {once} THEN CAST(coalesce(private, 0) AS DOUBLE) ELSE 0 END",
+    "counted": f"CASE WHEN {{once}} THEN {SIZE} ELSE 0 END",
+    "anonymous": "CASE WHEN {once} THEN CAST(coalesce(anonymous, 0) AS DOUBLE) ELSE 0 END",
     "idle": f"CASE WHEN {IDLE} THEN {SIZE} ELSE 0 END",
 }
-"""Of a region, in bytes: touched by anybody, by the target itself for sure, there, mapped by nothing else, neither page
-cache nor shared memory, idle for the time."""
+"""Of a region, in bytes: touched by anybody, by the target itself for sure, there, mapped by nothing else, there where
+no other target tells of the same memory, of this neither page cache nor shared memory, idle for the time."""
 
 SUMMED = """
     SELECT target, seq, first, last, max(time) AS time, min("begin") AS begun, {sums} FROM (
@@ -149,7 +150,10 @@ def owners_in_windows(source: RecordingSource, age_ns: int = 0) -> list[Owner]:
     """Keep a table `owner_windows` beside the source: of each window of a target a line for each of these owners (by
     number) and for what lies beside them (a larger one), with bytes as `_AMOUNTS` has them."""
     owners = owners_of(source.recording)
-    amounts = {name: sql.format(sure=groups.sure(source), age=age_ns) for name, sql in _AMOUNTS.items()}
+    amounts = {
+        name: sql.format(sure=groups.sure(source), age=age_ns, once=source.filters.once)
+        for name, sql in _AMOUNTS.items()
+    }
     source.keep("owner_windows", _windows(source, owners, amounts))
     return owners
 
@@ -159,7 +163,7 @@ def _windows(source: RecordingSource, owners: Sequence[Owner], amounts: Mapping[
     bytes of each amount."""
     axis = Axis(source, "owner", places_of(owners)[0])
     columns = ("target", "seq", "time", '"begin"', "start", '"end"', "nr_accesses", "ticks", "sample_ns", "age",
-               "touched", "resident", "private", "anonymous", "touched_min")  # fmt: skip
+               "touched", "resident", "private", "anonymous", "touched_min", "same_as")  # fmt: skip
     names = tuple(amounts)
     summed = SUMMED.format(
         placed=axis.placed(columns, rows="shared_regions"),

@@ -21,14 +21,13 @@ from textwrap import wrap
 from typing import Any
 
 from udamon import text
-from udamon.errors import RecordingError
 from udamon.report import groups
 from udamon.report.catalog import Catalog
 from udamon.report.grain import is_sampled
 from udamon.report.groups import GroupBounds, between, distribution, light
 from udamon.report.hot_cold import at_most_note
 from udamon.report.levels import FEWEST, LEVELS, PERCENTS, told, too_few
-from udamon.report.owners import Owner, owners_of, places_of
+from udamon.report.owners import Owner, no_mappings, owners_of, places_of
 from udamon.report.place import Axis, sums
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, fitted, shorten
@@ -84,6 +83,7 @@ SUMMED = """
     ) AS densities GROUP BY seq, first, last
 """
 
+ESTIMATED = f"SELECT seq, target, time, {{side}} AS amount FROM ({groups.ESTIMATES}) AS estimates"
 MOMENTS = "SELECT seq, max(time) AS time, sum(amount) AS amount FROM snapshots GROUP BY seq"
 
 # Linear percentiles by hand: SQLGlot turns percentile_cont into approximate ones for Spark and Trino. Of the
@@ -174,7 +174,7 @@ class WorkingSet:
     sampled: bool = False
     """What was touched is estimated, from checks of single pages."""
     over_bounds: list[tuple[int, int]] = field(default_factory=list)
-    """Parallel to `over_time`, of estimates with bounds: bytes at least and at most."""
+    """Parallel to `over_time` where bounds of it are known: bytes at least and at most."""
     windows_ns: tuple[float, float] = (0.0, 0.0)
     """The shortest and the longest window."""
     uneven: bool = False
@@ -252,29 +252,35 @@ def measure(
     least: _ByTarget = {}
     most: _ByTarget = {}
     over_bounds: list[tuple[int, int]] = []
+    sure_over_time: list[int] = []
     if definition == "touched" and owners is None and groups.estimated(source):
-        low, high = (_bound(source, side, over) for side in ("low", "high"))
+        low, high = (_bound(source, ESTIMATED.format(side=side), over) for side in ("low", "high"))
         least, most, over_bounds = low[0], high[0], list(zip(low[1], high[1], strict=True))
     if definition == "touched" and source.recording.metadata.get("via") == "refs":
-        source.keep("snapshots", SNAPSHOTS.format(value=groups.sure(source), rows="shared_regions"))
-        least = {row[0]: row[2:] for row in source.query(PERCENTILES) if owners is None or row[0] is None}
+        sure = SNAPSHOTS.format(value=groups.sure(source), rows="shared_regions")
+        least, sure_over_time = _bound(source, sure, over)
     if owners is None:
         source.keep("snapshots", SNAPSHOTS.format(value=QUANTITIES[definition], rows="regions"))
     else:
         source.keep("snapshots", _by_owner(source, owners, QUANTITIES[definition]))
         if least:
+            least = {None: least[None]}  # the others are of targets
             catalog = Catalog(source.recording)
             bounded = (n for n, owner in enumerate(owners) if catalog.upper_bound(owner.kind))
             least |= dict.fromkeys(bounded, (0.0,) * len(LEVELS))
     series = [_series(row, least, most) for row in source.query(PERCENTILES)]
     if not series:
         raise source.nothing()
+    total = next(one for one in series if one.target is None)
+    over_time = [(time, round(size)) for time, size in source.query(over)]
+    if owners is None and sure_over_time and not total.exact:
+        over_bounds = [(low, size) for low, (_, size) in zip(sure_over_time, over_time, strict=True)]
     windows = source.query(WINDOWS)[0]
     return WorkingSet(
         definition,
-        next(one for one in series if one.target is None),
+        total,
         [one for one in series if one.target is not None],
-        [(time, round(size)) for time, size in source.query(over)],
+        over_time,
         source.start_ns,
         every,
         owners,
@@ -286,11 +292,10 @@ def measure(
     )
 
 
-def _bound(source: RecordingSource, side: str, over: str) -> tuple[_ByTarget, list[int]]:
-    """One side of estimates: by level for each target and all of them (None), and over time."""
-    source.keep(
-        "snapshots", f"SELECT seq, target, time, {side} AS amount FROM ({groups.ESTIMATES}) AS estimates"
-    )
+def _bound(source: RecordingSource, snapshots: str, over: str) -> tuple[_ByTarget, list[int]]:
+    """One side of bounds, by the query for a table `snapshots`: by level for each target and all of them (None), and
+    over time."""
+    source.keep("snapshots", snapshots)
     by_target: _ByTarget = {row[0]: row[2:] for row in source.query(PERCENTILES)}
     return by_target, [round(size) for _, size in source.query(over)]
 
@@ -298,9 +303,7 @@ def _bound(source: RecordingSource, side: str, over: str) -> tuple[_ByTarget, li
 def _by_owner(source: RecordingSource, owners: Sequence[Owner], value: str) -> str:
     places, _ = places_of(owners)
     if not places:
-        raise RecordingError(
-            f"{source.recording.path} knows no mappings, so nothing can be told by mapping; leave --by mapping out."
-        )
+        raise no_mappings(source.recording)
     axis = Axis(source, "owner", places)
     placed = axis.placed(("seq", "time", "start", '"end"', "nr_accesses", "touched", "resident"))
     summed = SUMMED.format(value=value, placed=placed, sums=sums("amount", "density"))
@@ -517,7 +520,7 @@ def _moments(report: WorkingSet, catalog: Catalog, terminal: Terminal) -> list[s
             f"  {(time - report.start_ns) / 1e9:8.2f} s{catalog.wall(time)}  {between(low, high)}"
             for time, low, high in report.group.over_time
         ]
-    if report.over_bounds:
+    if report.over_bounds and report.estimated:
         return [
             f"  {(time - report.start_ns) / 1e9:8.2f} s{catalog.wall(time)}  {format_size(size):>11}  "
             f"{format_size(low)} to {format_size(high)}"

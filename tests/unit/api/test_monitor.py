@@ -33,6 +33,7 @@ from udamon.errors import (
     TargetGone,
     UsageError,
 )
+from udamon.record.writer import Writer
 
 SIM = MonitorSpec(ops="sim", command=("one",), sample=0.001, aggr=0.02)
 REFS = pytest.mark.needs("clear_refs")
@@ -358,6 +359,22 @@ def test_recorded(tmp_path: Path) -> None:
     assert names[-1] == "cost"
     with Monitor(SIM) as monitor, pytest.raises(OutputError, match="exists"):
         monitor.record(path)
+
+
+def test_a_recording_that_cannot_be_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk is full behind the head: its file is closed, and another one can be begun."""
+    with Monitor(SIM) as monitor:
+        with monkeypatch.context() as patched:
+            patched.setattr(Writer, "flush", _full)
+            with pytest.raises(OutputError, match="No space left"):
+                monitor.record(tmp_path / "a.udamon")
+        monitor.record(tmp_path / "b.udamon")
+        first(monitor, 2)
+    assert list(Recording(tmp_path / "b.udamon").snapshots())
+
+
+def _full(writer: Writer) -> None:
+    raise OutputError("cannot write: No space left on device; make room.")
 
 
 def test_asyncio() -> None:

@@ -42,6 +42,44 @@ def test_snapshots_beyond_what_may_wait_are_counted(
     assert "too slow: 1." in capsys.readouterr().err
 
 
+def test_events_do_not_pile_up_while_nothing_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A heap that is mapped anew 1000 times, and a file that goes: one event waits, and names are those of the end."""
+    monkeypatch.setattr(json_lines, "MOST_REGIONS", 3)
+    reading, read_on = threading.Event(), threading.Event()
+    written: list[bytes] = []
+    taken: list[str] = []
+
+    def write(data: bytes) -> None:
+        written.append(data)
+        reading.set()
+        read_on.wait()
+
+    class Documents(AccessDocuments):
+        def event(self, event: Event) -> None:
+            taken.append(event.name)
+            super().event(event)
+
+    def mapped(number: int, *rows: tuple[int, str], remove: tuple[int, ...] = ()) -> Event:
+        add = [[start, start + 4096, "rw-p", 0, 0, name] for start, name in rows]
+        return Event(number, "mappings", {"target": 0, "add": add, "remove": list(remove)})
+
+    lines = JsonLines(Documents({}), write)
+    lines.event(mapped(0, (0, "[heap]"), (4096, "/old")))
+    lines.snapshot(snap(0, [(0, 4096, 1, 0)]))
+    reading.wait()
+    for number in range(1000):
+        lines.event(mapped(number, (0, f"/{number}"), remove=(0,)))
+        lines.event(Event(number, "cost", {"cpu_ns": number}))
+        lines.event(Event(number, "note", {"text": "of no use"}))
+    lines.event(mapped(1000, (8192, "/new"), remove=(4096,)))
+    lines.event(mapped(1001, remove=(8192,)))
+    lines.snapshot(snap(1, [(0, 4096, 1, 0), (4096, 8192, 1, 0), (8192, 12288, 1, 0)]))
+    read_on.set()
+    lines.finish(threading.Event())
+    assert sorted(taken) == ["cost", "mappings", "mappings"]
+    assert [region["mapping"] for region in json.loads(written[-1])["regions"]] == ["/999", None, None]
+
+
 def test_an_error_of_writing_is_raised_where_it_is_asked_for() -> None:
     def write(data: bytes) -> None:
         raise BrokenPipeError

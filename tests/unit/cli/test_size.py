@@ -14,9 +14,11 @@ import pytest
 from tests.integration.recorder import held_until
 from tests.unit.report.test_size import MIB, S, census, named
 from tests.unit.snapshots import recorded, snap
-from udamon.cli import next_step, size
+from udamon.assembly.child import OWN_FAILURE, Child
+from udamon.cli import next_step, record, size
 from udamon.cli.main import main
 from udamon.cli.parsers import parser
+from udamon.errors import TargetGone
 from udamon.linux.procfs import read_stat
 from udamon.model import Event, Snapshot
 from udamon.record.reader import Recording
@@ -109,6 +111,25 @@ def intervals(duration: float | None, *words: str) -> tuple[str | None, str | No
     args = parser(["size"]).parse_args(["size", *words])
     size.settle_intervals(args, duration)
     return args.aggr, args.sample
+
+
+def test_an_older_recording_is_not_taken_for_that_of_a_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command ends before it can be watched, so that the file of -o stays as it is, and is not reported."""
+
+    def watch(args: argparse.Namespace, child: Child, *rest: object, **more: object) -> str:
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        raise TargetGone("process 7 has ended.")
+
+    monkeypatch.setattr(record, "watch", watch)
+    path = file_of(tmp_path / "a").path
+    before = path.read_bytes()
+    assert main(["size", "--via", "refs", "-o", str(path), "--force", "--", "true"]) == OWN_FAILURE
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "its size is not known; run something that lives for a second or longer." in said.err
+    assert path.read_bytes() == before
 
 
 def test_windows_of_a_census_of_mappings() -> None:

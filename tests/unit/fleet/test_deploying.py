@@ -54,7 +54,7 @@ def test_another_deploy_of_the_service_is_seen(tmp_path: Path, capsys: pytest.Ca
     for name in ("d1", "d2"):
         deploy(tmp_path, capsys, "--time", "2026-12-02T12:00:00Z", name=name)
     rows = report(tmp_path, "after", deploy="d1", days=3).rows
-    assert {row["why"] for row in rows} == {"1 other deploys of it in these days"}
+    assert {row["why"] for row in rows} == {"1 other deploy of it in these days"}
 
 
 def test_to_tell_again_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 from tests.unit.live.test_state import ANON, HEAP, MIB, FakeEngine, posted, session_with, started, window
+from tests.unit.report.test_wss import START, snap
+from udamon.errors import CannotError
 from udamon.live.largest import WatchableProcess
 from udamon.live.session import WatchRequest
 from udamon.live.state import LiveState
@@ -83,6 +85,24 @@ def test_detail() -> None:
     async def do(pilot: Pilot) -> None:
         golden("live_detail", text_of(app)[:-1])  # the last line is Textual's own footer
 
+    on_screen(app, do)
+
+
+def test_what_others_touched_is_said_of_a_region_in_several_mappings() -> None:
+    """One region over the heap and a smaller file, which refs cannot tell from the touches of others."""
+    rows = [
+        [HEAP, HEAP + 3 * MIB, "rw-p", 0, 0, "[heap]"],
+        [HEAP + 3 * MIB, HEAP + 4 * MIB, "r--s", 0, 0, "/f"],
+    ]
+    state = LiveState()
+    state.begin(0, ("refs", None))
+    posted(state, Event(START, "mappings", {"target": 0, "add": rows, "remove": []}))
+    posted(state, snap(0, [(HEAP, HEAP + 4 * MIB, 20, 0, 4 * MIB)]))
+
+    async def do(pilot: Pilot) -> None:
+        assert "at most 4.0 MiB touched" in text_of(app)[0]
+
+    app = app_of(state)
     on_screen(app, do)
 
 
@@ -369,6 +389,23 @@ def test_record_from_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     session.stop()
     (file,) = tmp_path.iterdir()
     assert [one.seq for one in Recording(file).snapshots()] == [0]
+
+
+def test_an_error_that_ended_the_monitor_is_told_once() -> None:
+    engine = FakeEngine()
+    session, _ = session_with(engine)
+    session.start(WatchRequest(), 0)
+    app = app_of(session.state, session)
+
+    async def do(pilot: Pilot) -> None:
+        engine.failure = CannotError("the file of frames is gone; begin again.")
+        app.keep_up()
+        app.keep_up()
+        await pilot.pause()
+        assert [note.message for note in app._notifications] == ["the file of frames is gone; begin again."]
+
+    on_screen(app, do)
+    session.stop()
 
 
 def test_the_end_of_all_targets_is_told() -> None:

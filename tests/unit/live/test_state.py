@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tracemalloc
 from array import array
 from collections.abc import Callable
@@ -150,6 +151,18 @@ def test_the_past_stays_when_the_way_of_looking_changes() -> None:
     assert state.detail() is None
 
 
+def test_the_past_of_another_process_does_not_stay() -> None:
+    """Of several targets the new monitor may give the number to another process, as when the first has ended."""
+    state = posted(LiveState(), *started(0))
+    state.choose(0)
+    posted(state, window(0, 1, 1))
+    state.begin(0)
+    posted(state, replace(window(1, 1, 1), pid=2), replace(window(2, 1, 1), pid=2))
+    detail = state.detail()
+    assert detail is not None
+    assert [(one.seq, one.pid) for one in detail.snapshots] == [(1, 2), (2, 2)]
+
+
 def test_grid() -> None:
     """Four rows of 1 MiB: heap, then anonymous memory; a column is a window's rates."""
     state = posted(LiveState(), *started(0))
@@ -201,10 +214,9 @@ def test_hottest_mappings() -> None:
     state.choose(0)
     detail = posted(state, window(0, 20, 10)).detail()
     assert detail is not None
-    assert [(one.label, one.touched, one.size, one.rate) for one in hottest(detail, 9)] == [
+    assert [(one.label, one.touched, one.size, one.rate) for one in hottest(detail)] == [
         ("anonymous 7f0000000000", 3 * MIB // 2, 3 * MIB, 0.5), ("heap", MIB, MIB, 1.0),
     ]  # fmt: skip
-    assert len(hottest(detail, 1)) == 1
 
 
 def test_a_region_that_lies_in_several_mappings_is_that_of_each() -> None:
@@ -224,7 +236,7 @@ def test_a_region_that_lies_in_several_mappings_is_that_of_each() -> None:
                  (116 * MIB, 144 * MIB, 0, 0, 0), (200 * MIB, 201 * MIB, 10, 0, MIB)]),
     ).detail()  # fmt: skip
     assert detail is not None
-    found = {one.label: (one.touched, one.size) for one in hottest(detail, 9)}
+    found = {one.label: (one.touched, one.size) for one in hottest(detail)}
     assert found == {
         "a": (3 * MIB, 10 * MIB), "b": (3 * MIB, 20 * MIB), "c": (0, 4 * MIB), "memory": (MIB, MIB),
     }  # fmt: skip
@@ -292,6 +304,7 @@ class FakeEngine:
     here: bool = False
     running: bool = False
     closed: bool = False
+    failure: Exception | None = None
 
     def valid(self) -> bool:
         return True
@@ -309,6 +322,8 @@ class FakeEngine:
         self.running = False
 
     def join(self, timeout: float | None = None) -> bool:
+        if self.failure is not None:
+            raise self.failure
         return not self.running
 
     def close(self) -> None:
@@ -410,12 +425,73 @@ def test_a_recording_that_cannot_be_written_ends_and_the_view_goes_on(
         raise RecordingError("cannot write a: No space left on device; make room.")
 
     monkeypatch.setattr(Writer, "flush", full)
+    assert open_below(tmp_path)
     with pytest.raises(RecordingError, match="No space"):
         session.keep_up()
     assert session.recording is None
+    assert not open_below(tmp_path)
     engine.bus.snapshot(window(0, 1, 1))
     session.keep_up()  # told once
     assert session.state.detail() is not None
+    session.stop()
+
+
+def open_below(directory: Path) -> list[str]:
+    """Files there that this process has open."""
+    links = (os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd"))
+    return [link for link in links if link.startswith(f"{directory}/")]
+
+
+def test_a_recording_that_cannot_be_begun_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, _ = session_with(FakeEngine())
+    session.start(WatchRequest(), 0)
+
+    def full(writer: Writer, event: Event) -> None:
+        raise RecordingError("cannot write a: No space left on device; make room.")
+
+    monkeypatch.setattr(Writer, "event", full)
+    with pytest.raises(RecordingError, match="No space"):
+        session.record(str(tmp_path / "a"))
+    assert (session.recording, open_below(tmp_path)) == (None, [])
+    session.stop()
+
+
+def test_a_recording_is_finished_though_the_monitor_cannot_be_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = FakeEngine()
+    session, _ = session_with(engine)
+    session.start(WatchRequest(), 0)
+    session.record(str(tmp_path / "a"))
+
+    def close() -> None:
+        raise CannotError("the kernel's DAMON does not end; see its files.")
+
+    monkeypatch.setattr(engine, "close", close)
+    with pytest.raises(CannotError, match="does not end"):
+        session.stop()
+    assert session.watched is None
+    assert not Recording(tmp_path / "a").truncated
+
+
+def test_another_monitor_begins_though_the_recording_cannot_be_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = FakeEngine()
+    session, wishes = session_with(FakeEngine(), other)
+    session.start(WatchRequest(), 0)
+    session.record(str(tmp_path / "a"))
+
+    def full(writer: Writer, event: Event) -> None:
+        raise RecordingError("cannot write a: No space left on device; make room.")
+
+    monkeypatch.setattr(Writer, "event", full)
+    with pytest.raises(RecordingError, match="No space"):
+        session.start(WatchRequest(overhead="2%"), 0)
+    assert other.running
+    assert (session.recording, session.watch_request, open_below(tmp_path)) == (None, wishes[-1], [])
     session.stop()
 
 

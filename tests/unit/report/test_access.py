@@ -199,6 +199,15 @@ def test_the_cost_is_that_of_all_the_time(tmp_path: Path) -> None:
     assert "lost about 12 s (2.00% of one CPU) by an estimate" in text
 
 
+def test_costs_that_are_not_told_are_left_out(tmp_path: Path) -> None:
+    """CPU time alone: nothing is said of memory or checks, which were told as 0."""
+    steps = [snapshot(0, [(0, 4096, 1, 0)]), Event(START, "cost", {"cpu_ns": 10**9, "elapsed_ns": 10**11})]
+    recording = recorded(tmp_path / "a", steps, via="idle", policy="adaptive")
+    with RecordingSource(recording) as source:
+        words = dict(info.facts(info.measure(source, Catalog(recording))))
+    assert words["monitor"] == "1 s of CPU (1.00% of one CPU)"
+
+
 def test_regions_of_snapshots_that_have_unlike_numbers(tmp_path: Path) -> None:
     """1 and 3: none has the 2 that they have on average."""
     rows = [[(0, 4096, 1, 0)], [(at * 4096, (at + 1) * 4096, 1, 0) for at in range(3)]]

@@ -18,6 +18,8 @@ from udamon.record.opening import open_recording
 from udamon.record.reader import Recording
 from udamon.report import diff, phases, right_size
 from udamon.report.catalog import Catalog
+from udamon.report.filters import Filters
+from udamon.report.page import comparison
 from udamon.report.phases import spans
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
@@ -252,6 +254,32 @@ def named(path: Path, base: int, touched: dict[str, int], extra: int = 0) -> Rec
     regions: list[Region] = [(start, start + MIB, 10, 0, touched[name] + extra) for name, start in places]
     event = Event(START, "mappings", {"target": 0, "add": add, "remove": []})
     return record(path, [event, *(snap(seq, regions) for seq in range(3))])
+
+
+def test_lengths_that_are_compared(tmp_path: Path) -> None:
+    """Of more windows than the curve has points, too, the length is that of all: 25 s and 30 s."""
+    lengths = {"a": 250, "b": 300}
+    before, after = (moving(tmp_path / name, count) for name, count in lengths.items())
+    with RecordingSource(before) as one, RecordingSource(after) as other:
+        report = diff.measure(one, other)
+        sides = comparison.document(report, (one, other))["sides"]
+    assert report.seconds_ns == (25_000_000_000, 30_000_000_000)
+    assert [side["seconds"] for side in sides] == [25, 30]
+    assert diff.render(report, Terminal()).startswith("before: 25 s recorded, after: 30 s")
+
+
+def test_the_page_names_what_is_compared(tmp_path: Path) -> None:
+    """Of two processes the one that is looked at; without a filter how many they are."""
+    steps: list[Snapshot | Event] = [
+        Event(START, "target_start", {"target": target, "pid": 7 + target, "comm": name})
+        for target, name in enumerate(("redis", "nginx"))
+    ]
+    steps += [replace(hot_at(seq, 0), target=target) for seq in range(2) for target in (0, 1)]
+    recording = record(tmp_path / "a", steps)
+    for targets, title in (((), "2 targets"), ((1,), "nginx")):
+        with RecordingSource(recording, Filters(targets=targets)) as one:
+            found = comparison.document(diff.measure(one, one), (one, one))
+        assert found["title"] == f"{title} against {title}"
 
 
 def test_diff(tmp_path: Path) -> None:

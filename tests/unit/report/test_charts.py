@@ -14,8 +14,10 @@ import pytest
 
 from tests.unit.report.test_heatmap import two_bands
 from tests.unit.report.test_page import EVIL, evil
+from tests.unit.report.test_wss import START, record, snap
 from udamon.cli import report
 from udamon.errors import MissingExtra, OutputError, UsageError
+from udamon.model import Event, Snapshot
 from udamon.report.charts import shapes as charts
 from udamon.report.charts.shapes import Box, Drawing, Label, Plot, Polyline, Raster, Shape
 from udamon.report.svg import indexed_png, svg
@@ -71,6 +73,23 @@ def test_svg_says_what_it_is(
     out, err = capsys.readouterr()
     assert not out
     assert "a.svg" in err
+
+
+@pytest.mark.parametrize("kind", ["wss", "access"])
+def test_titles_name_what_is_drawn(tmp_path: Path, kind: str) -> None:
+    """Of two processes the one that --target chooses; without it, that there are two."""
+    steps: list[Snapshot | Event] = [
+        Event(START, "target_start", {"target": target, "pid": 7 + target, "comm": "redis"})
+        for target in (0, 1)
+    ]
+    steps += [snap(0, [(0, 4096, 1, 0, 4096)], target=target) for target in (0, 1)]
+    record(tmp_path / "a", steps)
+    for flags, whose in (((), "2 targets"), (("--target", "1"), "pid 8 redis")):
+        out = tmp_path / f"{len(flags)}.svg"
+        assert run(kind, tmp_path / "a", *flags, "--svg", out) == 0
+        title = ElementTree.parse(out).getroot().find(f"{SVG}title")
+        assert title is not None
+        assert f" of {whose}" in (title.text or "")
 
 
 def test_svg_of_a_recording_that_tries_to_be_markup(tmp_path: Path) -> None:

@@ -75,6 +75,24 @@ def test_limits(
         assert document["outcome"] == ("holds" if status == 0 else "broken")
 
 
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        (("--max-wss", "1048575"), "working set max 1,048,576 bytes, at most 1,048,575 bytes"),
+        (("--cold-age", "1s", "--max-cold-share", "74.999%"),
+         "cold for 1 s or longer: 75% of memory, at most 74.999%"),
+        (("--max-rate", "heap=49.999%"), "access rate of heap 50%, at most 49.999%"),
+        (("--min-length", "2000001us"), "length 2 s, at least 2.000001 s"),
+    ],
+)  # fmt: skip
+def test_figures_that_look_like_the_limit(
+    file: Path, limit: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What breaks a limit by less than is shown of it is written in full."""
+    assert run(file, *limit) == 1
+    assert capsys.readouterr().out.splitlines()[0] == f"FAIL  {said}"
+
+
 def test_several(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One that does not hold is enough; all are told."""
     assert run(file, "--max-wss", "1GiB", "--max-footprint", "1KiB", "--min-snapshots", "1") == 1
@@ -128,7 +146,7 @@ def test_too_short_to_tell(file: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert check["why"] == "11 windows are too few for percentiles, which take 20"
 
 
-KIND = checks._LimitKind("max-x", "x", str, most=True, final=False)
+KIND = checks._LimitKind("max-x", "x", str, str, most=True, final=False)
 
 
 @pytest.mark.parametrize(

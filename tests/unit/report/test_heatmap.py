@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -52,6 +54,22 @@ def test_cells_and_squeezed_gaps(tmp_path: Path) -> None:
     assert report.cells == [[1.0, 0.0], *[[0.0, 0.5]] * 3]
     assert [row.band.label for row in report.rows] == ["heap", *["anonymous"] * 3]
     assert (report.begin_ns, report.end_ns) == (START, START + 200_000_000)
+
+
+def test_a_later_mapping_inside_an_earlier_one_has_its_name(tmp_path: Path) -> None:
+    """4 MiB of one file, of which another file's mapping takes the second MiB: each row has its file's name."""
+    old = [ANON, ANON + 4 * MIB, "rw-p", 0, 0, "/old"]
+    new = [ANON + MIB, ANON + 2 * MIB, "rw-p", 0, 0, "/new"]
+    recording = record(
+        tmp_path / "a",
+        [
+            Event(START, "mappings", {"target": 0, "add": [old], "remove": []}),
+            snap(0, [(ANON, ANON + 4 * MIB, 20, 0, MIB)]),
+            Event(START + 1, "mappings", {"target": 0, "add": [new], "remove": [ANON]}),
+            snap(1, [(ANON, ANON + 4 * MIB, 20, 0, MIB)]),
+        ],
+    )
+    assert [row.band.label for row in measured(recording, 4, 1).rows] == ["old", "new", "old", "old"]
 
 
 def test_cells_are_means_by_bytes_and_time(tmp_path: Path) -> None:
@@ -119,6 +137,40 @@ def test_small_bands_are_joined_and_heap_is_not() -> None:
     assert all(len(row.pieces) <= 8 for row in rows)
 
 
+def test_rows_reach_to_the_end_of_memory() -> None:
+    """Whatever part of a byte rounding makes of sums of what is there: no page of a band is in no row."""
+    random = Random(1)
+    for _ in range(300):
+        count = random.randint(1, 30)
+        areas = [(Range(n * MIB, n * MIB + 4096 * random.choice([1, 3, 16, 100])), "") for n in range(count)]
+        there = [area.size * random.choice([1.0, 1 / 3, 0.7]) for area, _ in areas]
+        rows = rows_of(bands_of(0, areas, there), random.randint(1, 60))
+        assert (rows[0].range.start, rows[-1].range.end) == (0, areas[-1][0].end)
+
+
+def test_many_small_mappings_cost_in_proportion() -> None:
+    """Files of a page each beside a large mapping, and pieces of one band: twice as many take twice as many calls."""
+
+    def calls(many: int) -> int:
+        files = [(Range(MIB * n, MIB * n + 4096), f"/f{n}") for n in range(1, many)]
+        pieces = [(Range((1 << 50) + 8192 * n, (1 << 50) + 8192 * n + 4096), "") for n in range(many)]
+        counted = 0
+
+        def count(*_: object) -> None:
+            nonlocal counted
+            counted += 1
+
+        sys.setprofile(count)
+        try:
+            rows_of(bands_of(0, [*files, (Range(1 << 45, 1 << 46), "/large"), *pieces]), 64)
+            rows_of(bands_of(0, pieces), 64)
+        finally:
+            sys.setprofile(None)
+        return counted
+
+    assert calls(800) < 2.5 * calls(400)
+
+
 def test_text_fits_and_is_plain(tmp_path: Path) -> None:
     """80 columns, no escape codes, ASCII, with the names and the process."""
     recording = two_bands(tmp_path / "a")
@@ -165,6 +217,14 @@ def test_document(tmp_path: Path) -> None:
         "target": 0, "start": HEAP, "end": HEAP + MIB, "bytes": MIB, "mapping": "[heap]", "kind": "heap",
         "label": "heap", "upper_bound": False,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("time", ["0-200000d", "min-9999999999999999d"])
+def test_times_beyond_any_clock(tmp_path: Path, time: str) -> None:
+    """A span that ends after 2**63 ns has all windows, as one without an end."""
+    recording = two_bands(tmp_path / "a")
+    with RecordingSource(recording, Filters.parse(time=time)) as source:
+        assert heatmap.measure(source, 4, 2).cells == measured(recording, 4, 2).cells
 
 
 def test_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,25 @@ def test_later_mappings_win(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_memory_of_a_mapping_that_shrank_keeps_its_name(tmp_path: Path) -> None:
+    """A heap of 4 MiB that was all touched, then of 1 MiB: in the first window all 4 MiB were the heap's."""
+    size, small = 4 * MIB, MIB
+    recording = record(
+        tmp_path / "a",
+        [
+            mapped((HEAP, HEAP + size, "rw-p", 0, "[heap]")),
+            snap(0, [(HEAP, HEAP + size, 20, 0, size)]),
+            mapped((HEAP, HEAP + small, "rw-p", 0, "[heap]"), time=START + 100_000_000, remove=(HEAP,)),
+            snap(1, [(HEAP, HEAP + small, 20, 0, small)]),
+        ],
+    )
+    with RecordingSource(recording) as source:
+        by_mapping = wss.measure(source, by="mapping", every=True)
+    assert [size for _, size in by_mapping.over_time] == [size, small]
+    (owner,) = by_mapping.owners or []
+    assert (owner.label, owner.size) == ("heap", size)
+
+
 def test_shared_between_mappings_by_bytes(tmp_path: Path) -> None:
     """One region over heap, a gap and a library: each has the share of touched bytes that its bytes have."""
     regions: list[Region] = [(HEAP, HEAP + MIB, 20, 0, MIB // 2), (LIB + MIB, LIB + 4 * MIB, 10, 0, 3 * MIB)]
@@ -160,10 +180,14 @@ def test_filter_by_mapping(tmp_path: Path, pattern: str, sizes: list[int]) -> No
         assert [size for _, size in wss.measure(source, every=True).over_time] == sizes
 
 
-def test_nothing_of_that_name(tmp_path: Path) -> None:
-    """An unknown name is a usage error; no names at all are a sentence."""
+def test_nothing_of_that_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An unknown name is a usage error, which leaves no temporary directory; no names at all are a sentence."""
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     with pytest.raises(UsageError, match="no mapping of .* is called 'x'"):
         RecordingSource(basic(tmp_path / "a", snap(0, [])), Filters.parse(mapping="x"))
+    assert list(temporary.iterdir()) == []
     with RecordingSource(record(tmp_path / "b", [snap(0, [(0, 4096, 1, 0, 1)])])) as source:
         with pytest.raises(RecordingError, match="knows no mappings"):
             wss.measure(source, by="mapping")

@@ -11,7 +11,10 @@ from tests.unit.report.test_sites import CODE, FOUR, MIB, WINDOWS, start, told
 from tests.unit.snapshots import recorded
 from udamon.cli.main import main
 from udamon.model import Event
+from udamon.report import sites
 from udamon.report.filters import Filters
+from udamon.report.source import RecordingSource
+from udamon.report.terminal import Terminal
 
 
 def test_sites(tmp_path: Path) -> None:
@@ -31,12 +34,22 @@ def test_sites(tmp_path: Path) -> None:
     assert (found["why"], found["left_out"], found["idle_seconds"]) == (None, 0, 2)
 
 
+def test_a_place_without_a_line(tmp_path: Path) -> None:
+    """The file of source is known of the hot site, and not the line in it."""
+    known = [[16, [["hot", "/src/a.c", None]]], [32, [["main", None, None]]]]
+    code = [CODE[0], Event(1, "symbols", {"module": 0, "symbols": known})]
+    recording = recorded(tmp_path / "a", [start(), *code, told(*FOUR), *WINDOWS], via="pte")
+    assert [site["place"] for site in document_of(recording)["sites"]["sites"]] == ["/src/a.c", None, None]
+    with RecordingSource(recording) as source:
+        assert "hot (a.c) < main" in sites.render(sites.measure(source), Terminal(), 5)
+
+
 def test_no_sites(tmp_path: Path) -> None:
     """Not recorded; of no process seen; and where filters choose regions."""
     unseen = Event(1, "allocations_unseen", {"pid": 7, "comm": "a", "why": "it is a Go program"})
     assert document_of(recorded(tmp_path / "a", [start(), *WINDOWS], via="pte"))["sites"] is None
     told_why = document_of(recorded(tmp_path / "b", [start(), unseen, *WINDOWS], via="pte"))["sites"]
-    assert "no allocation was seen in 7 (a): it is a Go program" in told_why["why"]
+    assert "No allocation was seen in 7 (a): it is a Go program" in told_why["why"]
     some = recorded(tmp_path / "c", [start(), *CODE, told(*FOUR), *WINDOWS], via="pte")
     filtered = document_of(some, Filters(size=(1, None)))["sites"]
     assert "only --time and --target" in filtered["why"]

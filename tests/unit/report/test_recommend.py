@@ -162,6 +162,28 @@ def test_page_cache(tmp_path: Path) -> None:
     assert recommend.document(part)["page_cache"]["included"] is False
 
 
+def test_page_cache_of_a_part_of_the_time(tmp_path: Path) -> None:
+    """Readings at 5, 15 and 25 s: of a span count those within it, and the one that still holds at its begin."""
+    readings = [
+        Event(
+            at * S, "page_cache", {"only_read_bytes": size * MIB, "kernel_bytes": 0, "source": "memory.stat"}
+        )
+        for at, size in ((12, 70), (15, 10), (25, 40))
+    ]
+    recording = recorded(
+        tmp_path / "a", [NAMES, *(shot(seq, 40, 1) for seq in range(4)), *readings], via="refs"
+    )
+
+    def cache_of(time: str | None) -> recommend.RecordedCache:
+        return found(recording, filters=Filters.parse(time=time)).cache
+
+    assert [cache_of(time).size for time in (None, "min-20s", "16s-21s", "16s-max")] == [
+        70 * MIB, 70 * MIB, 10 * MIB, 40 * MIB
+    ]  # fmt: skip
+    early = cache_of("min-11s")
+    assert (early.size, early.why) == (None, "it was first read after the time that is looked at")
+
+
 def test_shared_memory_counts_once(tmp_path: Path) -> None:
     """Two processes have the same 60 MiB of page frames: no more than those are kept."""
     shots: list[Snapshot | Event] = []

@@ -85,6 +85,20 @@ def test_sums_and_boxes_of_a_moment(recording: Recording) -> None:
     assert note.startswith("≤ at most")
 
 
+def test_figures_without_what_others_touched_have_no_sign(tmp_path: Path) -> None:
+    """Of the file nothing was touched, so what the process touched is its own; and no note explains a sign."""
+    own = recorded(tmp_path / "b", [MAPPED, census(0, [(100, 100, 1), (300, 100, 0)])], via="refs")
+    catalog, terminal = Catalog(own), Terminal(80, 0, False)
+    with RecordingSource(own) as source:
+        mappings, regions = hot_cold.measure(source), access.measure(source)
+    (process,) = access_groups.groups(regions, catalog, "process")
+    assert (process.touched, process.upper_bound) == (MIB, False)
+    for text in (
+        access_groups.render(regions, [process], catalog, terminal), hot_cold.render(mappings, catalog, terminal)
+    ):  # fmt: skip
+        assert "≤" not in text
+
+
 def test_memory_of_no_known_mapping(tmp_path: Path) -> None:
     """It may be a file's."""
     unknown = recorded(tmp_path / "b", [WINDOW], via="refs")
@@ -96,7 +110,7 @@ def test_memory_of_no_known_mapping(tmp_path: Path) -> None:
     assert [(line.touched, line.upper_bound) for line in regions.lines] == [(MIB, True), (2 * MIB, True)]
     assert "at most 3.0 MiB touched" in access.render(regions, Catalog(unknown))
     assert owner["upper_bound"] is True
-    (line,) = hottest(Detail(0, 1, "a", "a", None, (WINDOW,), (), 1, None, "refs"), 9)
+    (line,) = hottest(Detail(0, 1, "a", "a", None, (WINDOW,), (), 1, None, "refs"))
     assert (line.label, line.at_most) == ("memory", True)
 
 
@@ -254,10 +268,11 @@ def test_live() -> None:
     known = MappingTable()
     known.apply(MAPPED.data)
     detail = Detail(0, 1, "a", "a", None, (WINDOW,), tuple(known), 1, None, "refs")
-    assert [(one.label, one.rate, one.at_most) for one in hottest(detail, 9)] == [
+    assert [(one.label, one.rate, one.at_most) for one in hottest(detail)] == [
         ("data", 0.02, True), ("heap", 0.01, False),
     ]  # fmt: skip
     assert Grid().columns(detail, 2, 1) == [(0.01, 0.02)]
-    assert "at most 3.0 MiB of 200.0 MiB resident touched" in _about(detail)
+    assert "at most 3.0 MiB of 200.0 MiB resident touched" in _about(detail, hottest(detail))
     own = census(0, [(100, 100, 1), (300, 100, 0)])
-    assert " 1.0 MiB of 200.0 MiB resident touched" in _about(replace(detail, snapshots=(own,)))
+    alone = replace(detail, snapshots=(own,))
+    assert " 1.0 MiB of 200.0 MiB resident touched" in _about(alone, hottest(alone))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,8 +11,11 @@ from typing import Any
 
 import pytest
 
+from tests.unit.cli.test_report import run
 from tests.unit.report.test_parts import Ask, ask, file
+from tests.unit.snapshots import recorded, snap
 from udamon.cli.report_kinds import KINDS
+from udamon.model import Event, Snapshot
 from udamon.record import reader
 from udamon.record.messages import Damage
 from udamon.record.reader import Place, Recording
@@ -84,6 +88,21 @@ def test_short_and_long_recordings_have_the_same_reports(
     monkeypatch.setattr(source_module, "SHORT_ROWS", 0)
     assert without_floats(ask(kind, *flags), floats[1]) == short
     assert all(math.isclose(*pair, rel_tol=1e-12, abs_tol=1e-12) for pair in zip(*floats, strict=True))
+
+
+@pytest.mark.parametrize("via", ["idle", "refs"])
+@pytest.mark.parametrize("kind", sorted(KINDS - {"sites"}))
+def test_a_window_of_no_length(
+    kind: str, via: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other programs may write one: a report of it is a text and a document, and no traceback."""
+    mapped = {"target": 0, "add": [[0, MIB, "rw-p", 0, 0, "[heap]"]], "remove": []}
+    steps: list[Snapshot | Event] = [Event(0, "mappings", mapped), snap(0, [(0, MIB, 20, 0)], window=0)]
+    path = recorded(tmp_path / "a.udamon", steps, via=via).path
+    other = [path] if kind == "diff" else []
+    assert run(kind, path, *other) == 0
+    assert run(kind, path, *other, "--json") == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["schema"] == 1
 
 
 def test_damage_is_told_once_and_the_rest_is_kept(file: Path, reads: Counter[int]) -> None:

@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.unit.snapshots import recorded
+from udamon.cli.main import main
 from udamon.errors import RecordingError, UsageError
 from udamon.model import Event, Sharing, Snapshot
 from udamon.record.reader import Recording
@@ -226,7 +227,7 @@ def test_never_an_empty_table(tmp_path: Path) -> None:
     with pytest.raises(RecordingError, match="no allocations; record them"):
         measured(recorded(tmp_path / "a", [start(), *WINDOWS], via="pte"))
     unseen = Event(5 * S, "allocations_unseen", {"pid": 7, "comm": "a", "why": "it is static"})
-    with pytest.raises(RecordingError, match=r"no allocation was seen in 7 \(a\): it is static"):
+    with pytest.raises(RecordingError, match=r"No allocation was seen in 7 \(a\): it is static"):
         measured(recorded(tmp_path / "b", [start(), unseen, *WINDOWS], via="pte"))
 
 
@@ -360,6 +361,28 @@ def test_pprof(recording: Recording) -> None:
     types = [dict(fields(value)) for field, value in profile if field == 1 and isinstance(value, bytes)]
     assert [strings[int(one[1])] for one in types] == ["live", "touched", "cold"]
     assert dict(profile)[9] == 5 * S
+
+
+@pytest.mark.parametrize(
+    ("clocks", "time_ns"), [({"wall_ns": 1000 * S, "monotonic_ns": S}, 1003 * S), ({}, None)]
+)
+def test_pprof_has_the_time_of_the_end(tmp_path: Path, clocks: dict[str, int], time_ns: int | None) -> None:
+    """The windows end 4 s after the clock's zero, which was 999 s after 1970; without clocks no time is known."""
+    recorded(tmp_path / "a", [start(), *CODE, told(*FOUR), *WINDOWS], via="pte", **clocks)
+    out = tmp_path / "profile"
+    assert main(["report", "sites", str(tmp_path / "a"), "--pprof", str(out)]) == 0
+    assert dict(fields(gzip.decompress(out.read_bytes()))).get(9) == time_ns
+
+
+def test_pprof_of_a_module_that_nothing_tells_of(tmp_path: Path) -> None:
+    """The event that names module 5 is missing: its location has no mapping, and its address all the same."""
+    stacks = Event(1, "allocation_stacks", {"modules": [], "stacks": [[0, [5, 16]]]})
+    rows = told([1, 16 * MIB, 40 * MIB, 40 * MIB, 0])
+    report = measured(recorded(tmp_path / "a", [start(), stacks, rows, *WINDOWS], via="pte"), 2.5)
+    profile = fields(gzip.decompress(pprof.profile(report, 5 * S)))
+    (location,) = (dict(fields(value)) for field, value in profile if field == 4 and isinstance(value, bytes))
+    assert (location.get(2, 0), location[3]) == (0, 16)
+    assert not [value for field, value in profile if field == 3]
 
 
 def test_flame_graph(recording: Recording) -> None:

@@ -235,5 +235,8 @@ def test_what_refs_is_not_sure_of_is_told_as_bounds(tmp_path: Path) -> None:
         assert report.bounds("max") == (low, 59 * page)
         assert "  min   between 40.0 KiB and 160.0 KiB  " in re.sub("  +between", "   between", text)
         assert wss.BETWEEN in text
+        over_time = wss.document(report, Catalog(recording), over_time=True)["over_time"]
+        assert {moment["low"] for moment in over_time} == {low}
+        assert all(moment["high"] == moment["bytes"] for moment in over_time)
         moments = wss.render(replace(report, every=True), Catalog(recording), Terminal(80, 0, False))
         assert re.search(r"0\.10 s.* ≤160\.0 KiB", moments)

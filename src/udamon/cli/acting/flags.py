@@ -154,7 +154,7 @@ def read_parameters(args: argparse.Namespace, base: _P) -> _P:
 
 
 def _check_watermarks(parameters: object, flags: Iterable[str]) -> None:
-    """A watermark that nobody looks at is a mistake."""
+    """Raises UsageError for a watermark that has no effect, as no metric is chosen."""
     marks = [name for name in flags if name.startswith("wmarks_") and name != "wmarks_metric"]
     if marks and getattr(parameters, "wmarks_metric", "") == WatermarkMetric.NONE:
         flag = "--" + marks[0].replace("_", "-")

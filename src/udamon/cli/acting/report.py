@@ -15,7 +15,7 @@ from udamon.units import counted, format_length, format_size, format_time
 class ActingReport:
     """How far acting has come: `statuses` of all schemes, and what is told beside them.
 
-    `dry`: nothing was done. `refaulted`: bytes of what was moved that came back, None where nobody looks. `left`:
+    `dry`: nothing was done. `refaulted`: bytes of what was moved that came back, None where not measured. `left`:
     bytes in reach that were left alone, by reason. `resident`: of what a dry run would have tried, bytes in memory.
     `half_used`: bytes, by scheme, that were untouched in the last window but lie in mappings that as a whole are
     accessed too much for it, where nothing finer is seen. `held`: what keeps all schemes from acting, ""
@@ -58,7 +58,7 @@ class ActingReport:
 
     @property
     def moved(self) -> int | None:
-        """What really moved; None where nobody looked at any of it, though something was advised."""
+        """What really moved; None where something was advised and no scheme measures what moved."""
         looked = [status.stats.sz_moved for status in self.ever if status.stats.sz_moved is not None]
         if self.dry or (self.advised and not looked):
             return None

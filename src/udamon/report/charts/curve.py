@@ -31,7 +31,7 @@ def drawing(bins: Sequence[Bin], count: int, begin_s: float, end_s: float, whose
     resident = [(one.bin, one.resident) for one in bins if one.resident is not None]
     most = max((one.high for one in bins), default=0)
     # What is resident is drawn where that leaves the working set room to be seen.
-    shown = [one for one in resident if max(size for _, size in resident) < 4 * most]
+    shown = resident if max((size for _, size in resident), default=0) < 4 * most else []
     top = max([most, *(size for _, size in shown), 1]) * 1.05
 
     def at(place: int, size: float) -> tuple[float, float]:

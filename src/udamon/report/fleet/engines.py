@@ -209,6 +209,8 @@ class SparkEngine(_Closing):
             raise extras.missing("--engine spark", "spark") from None
         _refuse_bytes(store, "Spark")
         submitted = GATEWAY in os.environ
+        if submitted and master is not None:
+            raise UsageError("--master was given to spark-submit already; leave it out here.")
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         builder = SparkSession.builder.appName("udamon fleet").config("spark.sql.session.timeZone", "UTC")
         self._spill = TemporaryDirectory("spark")
@@ -225,8 +227,6 @@ class SparkEngine(_Closing):
             for key, value in settings.items():
                 builder = builder.config(key, value)
             builder = builder.master(master or "local[*]")
-        elif master is not None:
-            raise UsageError("--master was given to spark-submit already; leave it out here.")
         try:
             self._spark = builder.getOrCreate()
         except (

@@ -3,8 +3,8 @@
 They keep to what udamon.report.translate carries over: no engine's own functions, no decimals, no integer overflow
 (sums are doubles), no percentile function (Trino has only an approximate one), and every division by a double.
 
-Bytes of a service are the mean, over its windows, of the sum over its hosts. Rows that do not tell of the age that was
-asked for (nobody watched for so long) count neither as cold nor as resident, and are told of as not seen.
+Bytes of a service are the mean, over its windows, of the sum over its hosts. Rows without a figure for the age that
+was asked for (the agent had not watched for that long) count neither as cold nor as resident, but as not seen.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ FEWEST_WINDOWS = 12
 that the agent serves. In fewer nearly any service keeps within the limit."""
 
 WORKING_SET_AGE = 120
-"""The working set is what was touched within so many seconds (ibid.)."""
+"""Seconds: the working set is what was touched within this time (ibid.)."""
 
 OUTLIER = 3.5
 """Of the modified z-score 0.6745 (x - median) / MAD: Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993."""

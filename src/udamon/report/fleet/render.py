@@ -11,10 +11,10 @@ from udamon.fleet.listing import DamagedObject
 from udamon.fleet.tables import AGES
 from udamon.model import MAPPING, MIXED
 from udamon.report.fleet.engines import Row
-from udamon.report.fleet.queries import FEWEST_WINDOWS
-from udamon.report.fleet.reports import ASSUMED, SHORT, Report
+from udamon.report.fleet.queries import FEWEST_WINDOWS, OUTLIER, OUTLIER_SHARE, PROMOTION_LIMIT, WITHIN
+from udamon.report.fleet.reports import ASSUMED, SHORT, TOO_FEW, Report
 from udamon.report.terminal import Terminal, fitted, shorten
-from udamon.text import Shown, escape, lines
+from udamon.text import Shown, escape, lines, ours
 from udamon.units import counted, format_size
 
 
@@ -59,7 +59,7 @@ def host_of(row: Row) -> str:
 
 def age_of(report: Report) -> str:
     """The label of the age that was asked for."""
-    return LABELS[AGES.index(report.asked.age_seconds)]
+    return LABELS[report.asked.place]
 
 
 def columns_of(report: Report) -> tuple[TextColumn, ...]:
@@ -87,10 +87,11 @@ def title_of(report: Report) -> list[str]:
             ]
         case "can-shrink":
             able = [row for row in rows if row["can_shrink"]]
+            limit, within = f"{100 * PROMOTION_LIMIT:g} %", f"{100 * WITHIN:g} %"
             lost = sum(row["can_lose_bytes"] * row["hosts"] for row in able)
             return [
                 f"{len(able)} of {services} can lose {asked.least:.0%} of their limit or more,",
-                "promoting at most 0.2 % of the working set a minute in 98 % of the windows:",
+                f"promoting at most {limit} of the working set a minute in {within} of the windows:",
                 f"{format_size(lost)} over all hosts. Limits and losses below are those of one host.",
             ]
         case "percentiles":
@@ -100,7 +101,7 @@ def title_of(report: Report) -> list[str]:
         case "outliers":
             return [
                 f"{len(rows)} times a host differs far from the median over the hosts of a service",
-                "(by a modified z-score over 3.5, and by 10 % or more).",
+                f"(by a modified z-score over {OUTLIER:g}, and by {100 * OUTLIER_SHARE:g} % or more).",
             ]
         case "after" if not rows:
             return [
@@ -145,7 +146,7 @@ def seen_of(report: Report) -> list[str]:
 
 
 def _doubts(report: Report) -> list[str]:
-    few = sum(row["why"] is not None and "too few" in row["why"] for row in report.rows)
+    few = sum(row["why"] is not None and TOO_FEW in row["why"] for row in report.rows)
     short = sum(row["why"] == SHORT for row in report.rows)
     said = []
     if few:
@@ -215,16 +216,25 @@ def _not_seen(report: Report) -> list[str]:
     return said
 
 
+def _unknown() -> str:
+    return ours("–")
+
+
 def size(value: float | None) -> str:
-    return "–" if value is None else format_size(value)
+    return _unknown() if value is None else format_size(value)
 
 
 def share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"
+    return _unknown() if value is None else f"{value:.1%}"
 
 
 def _number(value: float | None, form: str) -> str:
-    return "–" if value is None else form.format(value)
+    return _unknown() if value is None else form.format(value)
+
+
+def _cold(row: Row) -> str:
+    at_least = "" if row["cold_bytes_high"] is None else ours("≥ ")
+    return at_least + size(row["cold_bytes"])
 
 
 def _signed(row: Row) -> str:
@@ -232,7 +242,7 @@ def _signed(row: Row) -> str:
 
 
 def signed_interval(row: Row) -> str:
-    return "–" if row["low"] is None else f"{row['low']:+.1%} to {row['high']:+.1%}"
+    return _unknown() if row["low"] is None else f"{row['low']:+.1%} to {row['high']:+.1%}"
 
 
 def _verdict(row: Row) -> str:
@@ -264,7 +274,7 @@ _COLUMNS: dict[str, tuple[TextColumn, ...]] = {
     "cold": (
         TextColumn("hosts", _count("hosts"), 2),
         TextColumn("resident", _of("resident_bytes")),
-        TextColumn("cold", lambda row: ("≥ " if row["cold_bytes_high"] is not None else "") + size(row["cold_bytes"])),
+        TextColumn("cold", _cold),
         TextColumn("share", _of("cold_share", share)),
         TextColumn("age known", _of("telling_share", share), 1),
     ),

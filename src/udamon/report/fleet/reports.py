@@ -20,7 +20,10 @@ from udamon.fleet.tables import AGES, DEPLOYS, NODES, SERVICES, WINDOW_SECONDS, 
 from udamon.model import MAPPING, MIXED, PAGE
 from udamon.report.fleet import deploys, machines, queries, student
 from udamon.report.fleet.engines import FleetEngine, Row
-from udamon.units import GIB
+from udamon.units import GIB, counted
+
+TOO_FEW = f"too few: {queries.FEWEST_WINDOWS} are needed"
+"""In the reason of a service of which few windows tell of promotions."""
 
 SHORT = "less than a day was seen, so a daily peak may be missing"
 
@@ -295,9 +298,7 @@ def _can_shrink(asked: Asked, row: Row) -> Row:
 def _doubt(row: Row) -> str | None:
     """Why nothing is decided of a service, or what is to be known of what is; None where there is nothing to say."""
     if row["told"] < queries.FEWEST_WINDOWS:
-        return (
-            f"{row['told']} windows tell of promotions, which is too few: {queries.FEWEST_WINDOWS} are needed"
-        )
+        return f"{counted(row['told'], 'window')} with promotions, which is {TOO_FEW}"
     if row["safe_age_seconds"] is None:
         return "promotions are above the limit at every age"
     if row["limit_bytes"] is None:
@@ -340,7 +341,7 @@ def _after(_asked: Asked, row: Row) -> Row:
         "step_bytes": _whole(row["step_bytes"]),
         "change": row["change"],
         "spread": row["spread"],
-        "why": f"{row['others']} other deploys of it in these days" if row["others"] else None,
+        "why": f"{counted(row['others'], 'other deploy')} of it in these days" if row["others"] else None,
     }
 
 
@@ -351,7 +352,7 @@ def _judged(rows: Sequence[Row], rate: float) -> list[Row]:
         spread, hosts = row.pop("spread"), row["hosts"]
         row |= {"low": None, "high": None, "p": None, "q": None, "changed": None}
         if row["why"] is None and (hosts < FEWEST_REPLICATES or not spread):
-            too_few = f"{hosts} hosts are too few, {FEWEST_REPLICATES} are needed"
+            too_few = f"{counted(hosts, 'host')}, which is too few: {FEWEST_REPLICATES} are needed"
             row["why"] = too_few if hosts < FEWEST_REPLICATES else "all its hosts changed by the same share"
         if row["why"] is None:
             tested.append((row, spread))

@@ -6,8 +6,8 @@ from typing import Any
 
 from udamon.errors import RecordingError, UsageError
 from udamon.report import sites
-from udamon.report.allocations import has_some
-from udamon.report.sites import Site, Sites, bytes_left, name_of
+from udamon.report.allocations import has_some, unseen_sentences
+from udamon.report.sites import NONE_ALIVE, UNTOLD, Site, Sites, bytes_of_sites, name_of, place_of
 from udamon.report.source import RecordingSource
 
 MAX_SITES = 300
@@ -36,28 +36,24 @@ def document(found: Sites | str | None) -> dict[str, Any] | None:
     numbers: dict[str, int] = {}
     shown = found.sites[:MAX_SITES]
     rows = [_site(site, numbers) for site in shown]
-    unseen = [
-        f"No allocation was seen in {pid} ({comm}): {why}." for pid, comm, why in found.allocations.unseen
-    ]
     return {
-        "why": None if shown else "nothing that was sampled was alive at the end",
+        "why": None if shown else NONE_ALIVE,
         "names": list(numbers),
         "sites": rows,
         "left_out": len(found.sites) - len(shown),
-        "left_out_bytes": round(bytes_left(found.sites[MAX_SITES:])),
+        "left_out_bytes": round(bytes_of_sites(found.sites[MAX_SITES:])),
         "idle_seconds": found.idle_ns / 1e9,
-        "notes": found.notes + unseen,
+        "notes": found.notes + unseen_sentences(found.allocations.unseen),
     }
 
 
 def _site(site: Site, numbers: dict[str, int]) -> dict[str, Any]:
     own = site.call
-    names = [name_of(call) for call in site.calls] or ["a stack that was not told"]
-    place = own.file and f"{own.file}:{own.line}" if own is not None else None
+    names = [name_of(call) for call in site.calls] or [UNTOLD]
     return {
         "calls": [numbers.setdefault(name, len(numbers)) for name in reversed(names)],
         "own": len(names) - 1 - (0 if own is None else site.calls.index(own)),
-        "place": place,
+        "place": place_of(own),
         "bytes": round(site.size.estimate),
         "low": round(site.size.low),
         "high": round(site.size.high),

@@ -17,8 +17,6 @@ from udamon.report.source import RecordingSource
 NOTHING = 255
 """The code of a cell without memory."""
 
-MOMENTS = "SELECT count(DISTINCT seq) FROM regions"
-
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -42,7 +40,7 @@ def measure(source: RecordingSource, rows: int, columns: int) -> Picture:
     lines = lines_of(source, rows)
     if begin is None or end is None or not lines:
         raise source.nothing()
-    columns = max(1, min(columns, source.query(MOMENTS)[0][0]))
+    columns = max(1, min(columns, source.moments))
     rates = bytearray([NOTHING]) * (columns * len(lines))
     ages = bytearray(columns * len(lines))
     for line, column, rate, age in cells_of(source, lines, begin, end, columns, ("rate", "age")):

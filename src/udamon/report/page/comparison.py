@@ -12,6 +12,7 @@ from udamon.report.common import common_lines, damage_lines, lines_of_both
 from udamon.report.diff import Diff, differences
 from udamon.report.levels import PERCENTS
 from udamon.report.source import RecordingSource
+from udamon.units import counted
 
 MAX_MOVED = 300
 """Lines of what moved; the page says how many are left out."""
@@ -27,7 +28,10 @@ def document(report: Diff, sources: Sequence[RecordingSource]) -> dict[str, Any]
         "title": " against ".join(_title(source) for source in sources),
         "notes": notes,
         "sides": [
-            _side(source, found) for source, found in zip(sources, (report.before, report.after), strict=True)
+            _side(source, found, length_ns)
+            for source, found, length_ns in zip(
+                sources, (report.before, report.after), report.seconds_ns, strict=True
+            )
         ],
         "levels": [
             level
@@ -46,12 +50,13 @@ def document(report: Diff, sources: Sequence[RecordingSource]) -> dict[str, Any]
 
 
 def _title(source: RecordingSource) -> str:
-    targets = Catalog(source.recording).targets.values()
-    names = sorted({target.comm for target in targets if target.comm})
-    return names[0] if len(names) == 1 else f"{len(targets)} target{'s' if len(targets) != 1 else ''}"
+    catalog = Catalog(source.recording)
+    comms = (catalog.target(target).comm for target in source.targets)
+    names = sorted({comm for comm in comms if comm})
+    return names[0] if len(names) == 1 else counted(len(source.targets), "target")
 
 
-def _side(source: RecordingSource, found: wss.WorkingSet) -> dict[str, Any]:
+def _side(source: RecordingSource, found: wss.WorkingSet, length_ns: int) -> dict[str, Any]:
     wall = source.recording.metadata.get("wall_ns")
     curve = (
         found.group.over_time
@@ -65,7 +70,7 @@ def _side(source: RecordingSource, found: wss.WorkingSet) -> dict[str, Any]:
         if isinstance(wall, int)
         else None,
         "windows": found.total.snapshots,
-        "seconds": (found.over_time[-1][0] - found.start_ns) / 1e9,
+        "seconds": length_ns / 1e9,
         "curve": [[(at - found.start_ns) / 1e9, low, high] for at, low, high in curve],
     }
 

@@ -50,8 +50,6 @@ ESTIMATED_BINS = """
 """
 MIDDLE = "(CAST(low AS DOUBLE) + high) / 2"
 
-SNAPSHOTS = "SELECT count(DISTINCT seq) FROM regions"
-
 AGE_STEPS = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0)
 """Seconds that part the steps of the histogram by age."""
 AGE_LABELS = ("< 100 ms", "100 ms – 1 s", "1 – 10 s", "10 s – 1 m", "1 – 10 m", "10 m – 1 h", "≥ 1 h")
@@ -107,7 +105,7 @@ def over_time(source: RecordingSource, begin_ns: int, end_ns: int, bins: int) ->
 
 def histograms(source: RecordingSource) -> Histograms:
     """Where bytes lie by rate and age. Resident bytes where they are known, else all of a region's."""
-    count = source.query(SNAPSHOTS)[0][0] or 1
+    count = source.moments or 1
     by_rate = [[0.0, 0.0] for _ in RATE_LABELS]
     by_age = [[0.0, 0.0] for _ in AGE_LABELS]
     for rate, age, size in source.query(STEPS.format(rate=rate_of(source.recording.metadata))):

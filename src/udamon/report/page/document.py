@@ -79,7 +79,7 @@ def _right_size(source: RecordingSource) -> tuple[right_size.RightSize, recommen
 
 
 def _filtered(source: RecordingSource) -> bool:
-    """Whether somebody asked for a part; that a warm-up is left out is among the facts."""
+    """Whether filters leave a part out. A warm-up that is left out is among the facts, and no filter."""
     return source.filters != Filters(since_ns=source.filters.since_ns)
 
 
@@ -133,11 +133,8 @@ def document(page: PageContents, opens_at: str | None = None) -> dict[str, Any]:
 
 def _wall(page: PageContents) -> float | None:
     """When the recording began, seconds since 1970; None where it does not say."""
-    metadata = page.about.recording.metadata
-    wall, monotonic = metadata.get("wall_ns"), metadata.get("monotonic_ns")
-    if not isinstance(wall, int) or not isinstance(monotonic, int):
-        return None
-    return (wall + page.picture.start_ns - monotonic) / 1e9
+    wall = page.about.catalog.wall_ns(page.picture.start_ns)
+    return None if wall is None else wall / 1e9
 
 
 def _given(report: right_size.RightSize, found: recommend.Recommendation) -> dict[str, Any]:

@@ -13,12 +13,14 @@ from tests.hostile import BITS, bad_characters
 from tests.unit.fleet.rows import MIB, service
 from tests.unit.report.fleet.made import put, put_days, report
 from tests.unit.report.fleet.test_queries import a_deploy, deployed
+from udamon import text
 from udamon.cli.main import main
 from udamon.fleet.store import Directory
 from udamon.fleet.tables import AGES
-from udamon.report.fleet import bars, page
+from udamon.report.fleet import bars, page, render
 from udamon.report.fleet.reports import REPORTS
 from udamon.report.page import html
+from udamon.report.terminal import Terminal
 
 pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 
@@ -36,6 +38,17 @@ def test_bounds_are_parts_of_their_own(tmp_path: Path) -> None:
     assert web["value"] == "2.0 MiB to 5.0 MiB of 10.0 MiB"
     assert api["parts"] == [["idle", 0, 0.1], ["perhaps", 0.1, 0], ["hot", 0.1, 0.4]]
     assert [row[3] for row in found["rows"]] == ["≥ 2.0 MiB", "1.0 MiB"]
+
+
+def test_signs_where_there_is_only_ascii(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lower bound, and what is not known, in the table of a terminal that has no more."""
+    monkeypatch.setattr(text, "ascii_only", lambda: True)
+    put(tmp_path, "services", [
+        service(cold=2, cold_bytes_high=[5 * MIB] * len(AGES)), service("api", cold=None),
+    ])  # fmt: skip
+    web, api = render.render(report(tmp_path, "cold"), Terminal(80, 0, False), 5).splitlines()[3:5]
+    assert ">= 2.0 MiB" in web
+    assert api.split()[1:4] == ["1", "-", "-"]
 
 
 def test_what_is_not_known_is_not_drawn(tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ def test_few_windows_decide_nothing(tmp_path: Path) -> None:
     found = report(tmp_path, "can-shrink")
     row = only(found.rows)
     assert (row["safe_age_seconds"], row["can_shrink"]) == (None, False)
-    assert row["why"] == "11 windows tell of promotions, which is too few: 12 are needed"
+    assert row["why"] == "11 windows with promotions, which is too few: 12 are needed"
     said = "Not decided, as fewer than 12 windows tell of promotions: 1 service."
     assert said in render.render(found, Terminal(100), 20)
     put(tmp_path, "services", [shrinking([0] * 11, 11)])
@@ -336,7 +336,7 @@ def test_what_cannot_be_decided_says_why(tmp_path: Path) -> None:
     put_days(tmp_path, "services", deployed(0.05, hosts=2))
     put(tmp_path, "deploys", [a_deploy(), a_deploy("d2", window=2 * DAY)])
     row = report(tmp_path, "after", deploy="d1", days=3).rows[0]
-    assert (row["changed"], row["why"]) == (None, "1 other deploys of it in these days")
+    assert (row["changed"], row["why"]) == (None, "1 other deploy of it in these days")
     put(tmp_path, "deploys", [a_deploy("d3", of="api")])
     row = report(tmp_path, "after", deploy="d3", days=3).rows[0]
     assert "2 other deploys" in row["why"]
@@ -348,7 +348,7 @@ def test_few_hosts_have_no_uncertainty(tmp_path: Path) -> None:
     put_days(tmp_path, "services", deployed(0.05, hosts=2))
     put(tmp_path, "deploys", [a_deploy()])
     row = report(tmp_path, "after", deploy="d1", days=3).rows[0]
-    assert (row["p"], row["changed"], row["why"]) == (None, None, "2 hosts are too few, 3 are needed")
+    assert (row["p"], row["changed"], row["why"]) == (None, None, "2 hosts, which is too few: 3 are needed")
     assert row["change"] > 0.04
 
 
