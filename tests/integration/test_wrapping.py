@@ -1,4 +1,5 @@
-"""On a terminal no line of a result is longer than it is wide; elsewhere a sentence stays one line."""
+"""On a terminal, and where COLUMNS is set, no line of a result is longer than that; elsewhere a sentence stays one
+line."""
 
 from __future__ import annotations
 
@@ -61,7 +62,19 @@ def test_a_document_is_one_line(recording: Path) -> None:
     assert on_terminal("report", "info", recording, "--json", columns=60).count("\n") == 1
 
 
-def test_elsewhere_a_sentence_is_one_line(recording: Path) -> None:
+@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize("kind", ["wss", "info", "size"])
+def test_lines_end_where_columns_says_it_in_a_pipe(
+    recording: Path, kind: str, columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = udamon("report", kind, recording).stdout.split("\n")
+    assert len(lines) > 5
+    assert [line for line in lines if width(Shown(line)) > columns and " " in line.strip()] == []
+
+
+def test_elsewhere_a_sentence_is_one_line(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     done = udamon("report", "info", recording)
     assert any(
         line.startswith("Grain: mappings.") and line.endswith("not which pages.")
