@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.forking import UDAMON
-from tests.integration.recorder import WAIT_LIMIT_S, held_until, udamon
+from tests.integration.recorder import WAIT_LIMIT_S, forked_udamon, held_until, udamon
 from udamon.text import Shown, width
 
 
@@ -64,18 +64,14 @@ def test_a_document_is_one_line(recording: Path) -> None:
 
 @pytest.mark.parametrize("columns", [60, 80])
 @pytest.mark.parametrize("kind", ["wss", "info", "size"])
-def test_lines_end_where_columns_says_it_in_a_pipe(
-    recording: Path, kind: str, columns: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("COLUMNS", str(columns))
-    lines = udamon("report", kind, recording).stdout.split("\n")
+def test_lines_end_where_columns_says_it_in_a_pipe(recording: Path, kind: str, columns: int) -> None:
+    lines = forked_udamon("report", kind, recording, COLUMNS=str(columns)).stdout.split("\n")
     assert len(lines) > 5
     assert [line for line in lines if width(Shown(line)) > columns and " " in line.strip()] == []
 
 
-def test_elsewhere_a_sentence_is_one_line(recording: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("COLUMNS", raising=False)
-    done = udamon("report", "info", recording)
+def test_elsewhere_a_sentence_is_one_line(recording: Path) -> None:
+    done = forked_udamon("report", "info", recording, COLUMNS="")
     assert any(
         line.startswith("Grain: mappings.") and line.endswith("not which pages.")
         for line in done.stdout.split("\n")
