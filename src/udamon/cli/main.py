@@ -42,7 +42,7 @@ def _run(words: list[str]) -> int:
     # What stands behind "--" is somebody else's command line: argparse must not touch it.
     own = words[: words.index("--")] if "--" in words else words
     if own[:1] == ["help"]:
-        own = [*own[1:2], "--help"]
+        own = [*own[1:], "--help"]
     try:
         mistakes.refuse(own, parsers.COMMANDS)
         if own[:1] == ["report"]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from udamon import console
 from udamon.arguments import named
-from udamon.cli import parts, pictures, reading, report_kinds
+from udamon.cli import mistakes, parts, pictures, reading, report_kinds
 from udamon.cli.numbers import whole
 from udamon.cli.parts import Found
 from udamon.text import Shown, escape, lines
@@ -105,9 +105,16 @@ def with_kind(words: list[str]) -> list[str]:
     possible = plain if words[1].startswith("-") and words[1] != "-" else plain[:1]
     if not plain or report_kinds.KINDS.intersection(possible):
         return words
-    if len(plain) == 1 or any(word == "-" or os.path.exists(word) for word in possible):
+    if any(word == "-" or os.path.exists(word) for word in possible):
+        return ["report", "size", *words[1:]]
+    if len(plain) == 1 and not _is_misspelt_kind(plain[0]):
         return ["report", "size", *words[1:]]
     return words
+
+
+def _is_misspelt_kind(word: str) -> bool:
+    """Whether a word that names no file looks like a kind of report, and not like a file."""
+    return not {".", "/"}.intersection(word) and mistakes.nearest(word, report_kinds.KINDS) is not None
 
 
 def run(args: argparse.Namespace) -> int:

@@ -111,6 +111,18 @@ def test_a_value_like_a_kind_is_none(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "invalid choice" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", ["help report hetmap", "report hetmap", "report hetmap --help"])
+def test_a_misspelt_kind_without_a_file(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words.split()) == 2
+    assert "did you mean heatmap?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["heatmap.udamon", "./hetmap"])
+def test_a_file_that_is_named_like_a_kind(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", name]) == 1
+    assert "No such file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", ["zzzz", "record --zzzz", "doctor nonsense", "report wss x nonsense"])
 def test_nothing_is_guessed_without_likeness(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words.split()) == 2
@@ -118,7 +130,16 @@ def test_nothing_is_guessed_without_likeness(words: str, capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize(
-    ("words", "said"), [("help", "COMMAND ..."), ("help record", "udamon record"), ("-V", "udamon ")]
+    ("words", "said"),
+    [
+        ("help", "COMMAND ..."),
+        ("help record", "udamon record"),
+        ("help report", "usage: udamon report [REPORT]"),
+        ("help report wss", "usage: udamon report wss"),
+        ("help fleet report cold", "usage: udamon fleet report cold"),
+        ("help agent watch", "usage: udamon agent watch"),
+        ("-V", "udamon "),
+    ],
 )
 def test_help_and_version(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
