@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from udamon.cli import mistakes
-from udamon.cli.main import main
+from udamon.cli.main import main, with_pids_joined
 from udamon.cli.parsers import COMMANDS
 
 
@@ -29,7 +30,6 @@ from udamon.cli.parsers import COMMANDS
         ("stat ls", "or -- ls to run it"),
         ("record sleep 3", "or -- sleep 3 to run it"),
         ("live 1234", 'give pids to -p, several with commas (-p 1234) or quoted (-p "$(pgrep NAME)")'),
-        ("record -p 12 34 56", "several with commas (-p 34,56)"),
         ("record -d 5 ls", "did you mean --duration?"),
         ("report x wss --json", "the kind of report stands before FILE; give: udamon report wss x --json"),
         ("report x heatmpa", "give: udamon report heatmap x"),
@@ -127,6 +127,31 @@ def test_a_file_that_is_named_like_a_kind(name: str, capsys: pytest.CaptureFixtu
 def test_nothing_is_guessed_without_likeness(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words.split()) == 2
     assert "did you mean" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        ("record -p 12 34 56 -o x", "record -p 12,34,56 -o x"),
+        ("size --pid 12,13 34", "size --pid 12,13,34"),
+        ("stat --pid=12 34 --json", "stat --pid=12,34 --json"),
+        ("live -p12 34 -p 5 6", "live -p12,34 -p 5,6"),
+        ("record -p redis-server 12", "record -p redis-server 12"),
+        ("record 12 34", "record 12 34"),
+        ("report wss 12 34", "report wss 12 34"),
+        ("record -p 12 ls", "record -p 12 ls"),
+        ("record -p", "record -p"),
+    ],
+)
+def test_numbers_behind_a_pid_are_pids_too(words: str, found: str) -> None:
+    """As a shell makes them of `-p $(pgrep NAME)` without quotes."""
+    assert with_pids_joined(words.split()) == found.split()
+
+
+def test_several_numbers_behind_p_are_watched(capsys: pytest.CaptureFixture[str]) -> None:
+    gone = 4_194_304  # above the largest pid
+    assert main(["record", "-p", str(os.getpid()), str(gone), "-o", "-", "--duration", "1s"]) == 1
+    assert f"there is no process {gone}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
