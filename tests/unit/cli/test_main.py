@@ -150,7 +150,7 @@ def test_numbers_behind_a_pid_are_pids_too(words: str, found: str) -> None:
 
 def test_several_numbers_behind_p_are_watched(capsys: pytest.CaptureFixture[str]) -> None:
     gone = 4_194_304  # above the largest pid
-    assert main(["record", "-p", str(os.getpid()), str(gone), "-o", "-", "--duration", "1s"]) == 1
+    assert main(["record", "-p", str(os.getppid()), str(gone), "-o", "-", "--duration", "1s"]) == 1
     assert f"there is no process {gone}" in capsys.readouterr().err
 
 
