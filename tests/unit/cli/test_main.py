@@ -35,6 +35,12 @@ from udamon.cli.parsers import COMMANDS
         ("report x heatmpa", "give: udamon report heatmap x"),
         ("fleet report s3://x cold", "before LOCATION; give: udamon fleet report cold s3://x"),
         ("fleet report /x after web-42", "give: udamon fleet report after web-42 /x"),
+        ("fleet report after s3://x web-42 --json", "give: udamon fleet report after web-42 s3://x --json"),
+        ("agent --check --json", ": --json stands behind udamon agent status;"),
+        (
+            "fleet --json report cold x",
+            "--json stands behind the command that has it, as in udamon fleet report cold;",
+        ),
         ("fleet report s3://x --json", "give: udamon fleet report cold s3://x --json"),
         ("fleet cold /x", "cold is a report of the fleet; give: udamon fleet report cold /x"),
         ("cold /x", "give: udamon fleet report cold /x"),
