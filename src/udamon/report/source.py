@@ -37,6 +37,10 @@ BOUNDED = "SELECT count(touched_high) FROM some_shared"
 _number = count()
 
 
+class NoSnapshots(RecordingError):
+    """A recording can be read, and has no snapshot, or none that filters and warm-up leave."""
+
+
 class _SampledBatches:
     """A few snapshots of the time that filters leave, for DuckDB to read; all of them when a target is chosen,
     which may have lived for a short time only."""
@@ -203,10 +207,10 @@ class RecordingSource:
         """Keep the rows of a query as a table, for several queries to start from. Raises as `query`."""
         self.query(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql}")
 
-    def nothing(self) -> RecordingError:
+    def nothing(self) -> NoSnapshots:
         """The error of a report that found no snapshot to speak about."""
         if self.warmup_ns and self.filters == Filters(since_ns=self.filters.since_ns):
-            return RecordingError(
+            return NoSnapshots(
                 f"{self.recording.path}: no snapshot begins after its warm-up of {format_time(self.warmup_ns / 1e9)}; "
                 "record longer, or look at that with --include-warmup."
             )
@@ -222,7 +226,7 @@ class RecordingSource:
             )
             how = "ended" if not self.recording.truncated else "ends, or its recorder still runs,"
             why = f"is in it: it {how} {window}; record longer, or with shorter windows (--aggr)"
-        return RecordingError(f"{self.recording.path}: no snapshot {why}.")
+        return NoSnapshots(f"{self.recording.path}: no snapshot {why}.")
 
     @property
     def warmup_ns(self) -> int:
