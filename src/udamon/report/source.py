@@ -215,7 +215,10 @@ class RecordingSource:
                 "record longer, or look at that with --include-warmup."
             )
         count, begin, end = self.query(ALL_MOMENTS)[0]
-        if count:
+        damaged = [damage for recording in self.recordings for damage in recording.damaged]
+        if damaged and not count:
+            why = f"is left: {damaged[0].path.name} is damaged at byte {damaged[0].offset:,}; record it again"
+        elif count:
             why = f"is left by the filters, of {count} in {format_time((end - begin) / 1e9)}; widen them"
         else:
             window_us = (self.recording.metadata.get("attrs") or {}).get("aggr_us")

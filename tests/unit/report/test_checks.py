@@ -197,6 +197,25 @@ def test_damage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert f"is damaged at byte {where.offset:,}: snapshot 5 is missing." in said.err
 
 
+def test_damage_of_all_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is why no snapshot is left, and not the length of the recording."""
+    path = tmp_path / "a"
+    with Writer(path, {"attrs": {"aggr_us": 100_000}}) as writer:
+        for seq in range(3):
+            writer.snapshot(snap(seq, [(0, MIB, 20, 0, MIB)]))
+            writer.flush()
+    data = bytearray(path.read_bytes())
+    for _, where in Recording(path).messages():
+        data[where.end - 20] ^= 1
+    path.write_bytes(data)
+    for more in ((), ("--allow-damaged",)):
+        assert run(path, "--max-wss", "1GiB", "--json", *more) == 3
+        (found,) = json.loads(capsys.readouterr().out)["checks"]
+        assert "no snapshot is left: a is damaged at byte " in found["why"]
+    assert run(path, "--min-snapshots", "1") == 3
+    assert run(path, "--min-snapshots", "1", "--allow-damaged") == 1
+
+
 def test_what_others_may_have_touched_decides_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
