@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 def out(text: str, *, wrap: bool = False) -> None:
     """Print a result on standard output. Raises OSError (see failed_by).
 
-    `wrap`: on a terminal long lines are broken between words; elsewhere they are for other programs, too.
+    `wrap`: on a terminal, and where COLUMNS asks for a width, long lines are broken between words; elsewhere they are
+    for other programs, too.
     """
     shown = escape(text)
-    if wrap and sys.stdout.isatty():
+    if wrap and (sys.stdout.isatty() or os.environ.get("COLUMNS")):
         shown = wrapped(shown, columns())
     print(shown, flush=True)
 

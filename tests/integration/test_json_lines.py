@@ -60,8 +60,8 @@ def test_the_lines_of_a_recording_are_its_reports(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("record", "--windows", "3"), ("stat", "--duration", "1s"), ("live",)],
-    ids=lambda words: words[0],
+    [("record", "--windows", "3"), ("stat", "--duration", "1s"), ("live", "--duration", "1s"), ("live",)],
+    ids=" ".join,
 )
 def test_lines_come_while_it_runs(words: tuple[str, ...], tmp_path: Path) -> None:
     """Each at once, and nothing else on standard output."""
@@ -71,7 +71,7 @@ def test_lines_come_while_it_runs(words: tuple[str, ...], tmp_path: Path) -> Non
         first = json.loads(process.stdout.readline())
         check("report-access", first)
         assert process.poll() is None or words[0] == "record"
-        if words[0] == "live":
+        if words == ("live",):
             process.send_signal(signal.SIGINT)
         done = finish(process)
     assert done.status == 0, done.stderr

@@ -1,4 +1,5 @@
-"""On a terminal no line of a result is longer than it is wide; elsewhere a sentence stays one line."""
+"""On a terminal, and where COLUMNS is set, no line of a result is longer than that; elsewhere a sentence stays one
+line."""
 
 from __future__ import annotations
 
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.forking import UDAMON
-from tests.integration.recorder import WAIT_LIMIT_S, held_until, udamon
+from tests.integration.recorder import WAIT_LIMIT_S, forked_udamon, held_until, udamon
 from udamon.text import Shown, width
 
 
@@ -61,8 +62,24 @@ def test_a_document_is_one_line(recording: Path) -> None:
     assert on_terminal("report", "info", recording, "--json", columns=60).count("\n") == 1
 
 
+@pytest.mark.parametrize("columns", [60, 80])
+@pytest.mark.parametrize("kind", ["wss", "info", "size"])
+def test_lines_end_where_columns_says_it_in_a_pipe(recording: Path, kind: str, columns: int) -> None:
+    lines = forked_udamon("report", kind, recording, COLUMNS=str(columns)).stdout.split("\n")
+    assert len(lines) > 5
+    assert [line for line in lines if width(Shown(line)) > columns and " " in line.strip()] == []
+
+
+def test_lines_of_stat_end_there_too(tmp_path: Path) -> None:
+    (tmp_path / "a.masim").write_text("a, 16777216\n\np\n1000\na, 1, 64, 1\n")
+    words = ["stat", "--sim", tmp_path / "a.masim", "--duration", "500ms"]
+    lines = forked_udamon(*words, COLUMNS="40").stdout.split("\n")
+    assert len(lines) > 5
+    assert [line for line in lines if width(Shown(line)) > 40 and " " in line.strip()] == []
+
+
 def test_elsewhere_a_sentence_is_one_line(recording: Path) -> None:
-    done = udamon("report", "info", recording)
+    done = forked_udamon("report", "info", recording, COLUMNS="")
     assert any(
         line.startswith("Grain: mappings.") and line.endswith("not which pages.")
         for line in done.stdout.split("\n")

@@ -150,6 +150,8 @@ class _Builder:
         if spec.ops == "sim":
             self._refuse_clear("sim")
             return self._simulated(attrs, clock)
+        if spec.via != "auto":  # what is wrong on any machine is said before what is missing on this one
+            self._refuse(spec.via, is_sampler(spec.via, spec.policy))
         ops = self._open_ops()
         choice, offered = self._choose(ops)
         try:
@@ -163,12 +165,8 @@ class _Builder:
 
     def _by(self, choice: Choice, ops: OperationsSet, attrs: Attrs, clock: Clock) -> Built:
         spec, options, via = self.spec, self.options, choice.via
-        self._refuse_clear(via)
-        if options.same_cpu and via != "idle":
-            raise UsageError(f"--same-cpu is of use with idle alone, and this looks via {via}; leave it out.")
+        self._refuse(via, choice.samples)
         if via == "kernel":
-            if spec.via == "kernel":  # auto may find it, and it stops nobody
-                self._refuse_max_pause(via)
             return self._in_kernel(ops, attrs, clock)
         if not choice.samples:
             return self._by_census(ops, via, attrs, clock)
@@ -190,15 +188,6 @@ class _Builder:
     def _by_census(self, ops: OperationsSet, via: str, attrs: Attrs, clock: Clock) -> Built:
         from udamon.engine.tuner import CensusBudget
 
-        named = self.options.named
-        if self.spec.policy is not None:
-            raise UsageError(
-                f"{via} answers for all memory and has no use for {named('policy')}; leave it out."
-            )
-        if attrs.goal.aggrs:
-            raise UsageError(
-                f"{via} answers for all memory at once: --intervals-goal is of use with idle and kernel."
-            )
         watch = parts.census_watch(
             via,
             ops,
@@ -234,12 +223,7 @@ class _Builder:
         from udamon.engine.interval_stretch import IntervalStretch
         from udamon.engine.kernel.engine import KernelEngine
 
-        spec, named = self.spec, self.options.named
-        if spec.policy not in (None, KERNEL_POLICY):
-            raise UsageError(
-                f"in-kernel DAMON has a region policy of its own; leave {named('policy')} {spec.policy} out, or use "
-                f"{named('via')} idle."
-            )
+        spec = self.spec
         share = None if spec.overhead is None else overhead_of(spec, self.options) or DEFAULT_OVERHEAD
         engine = KernelEngine(
             ops,
@@ -321,6 +305,30 @@ class _Builder:
             named("intervals_goal"): bool(self.options.goal.aggrs),
         }
         return next((name for name, given in wanted.items() if given), None)
+
+    def _refuse(self, via: str, samples: bool) -> None:
+        """Raises UsageError for what looking via `via`, by samples or not, has no use for."""
+        spec, named = self.spec, self.options.named
+        self._refuse_clear(via)
+        if self.options.same_cpu and via != "idle":
+            raise UsageError(f"--same-cpu is of use with idle alone, and this looks via {via}; leave it out.")
+        if via == "kernel":
+            if spec.via == "kernel":  # auto may find it, and it stops nobody
+                self._refuse_max_pause(via)
+            if spec.policy not in (None, KERNEL_POLICY):
+                raise UsageError(
+                    f"in-kernel DAMON has a region policy of its own; leave {named('policy')} {spec.policy} out, or "
+                    f"use {named('via')} idle."
+                )
+        elif not samples:
+            if spec.policy is not None:
+                raise UsageError(
+                    f"{via} answers for all memory and has no use for {named('policy')}; leave it out."
+                )
+            if self.options.goal.aggrs:
+                raise UsageError(
+                    f"{via} answers for all memory at once: --intervals-goal is of use with idle and kernel."
+                )
 
     def _refuse_clear(self, via: str) -> None:
         if self.options.clear is None:

@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         console.document(document(watch, args.cgroup, cpu_share, ended_by))
     elif not args.quiet:
-        console.out(text.lines(lines(watch, cpu_share)))
+        console.out(text.lines(lines(watch, cpu_share)), wrap=True)
     return 0
 
 

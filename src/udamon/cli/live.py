@@ -17,7 +17,7 @@ from udamon.assembly.spec import DEFAULT_AGGR, DEFAULT_SAMPLE
 from udamon.cli import attributes, json_lines, monitor, targets
 from udamon.cli.numbers import whole
 from udamon.cli.progress import Progress
-from udamon.cli.running import require_windows, signals
+from udamon.cli.running import parse_duration, require_windows, signals
 from udamon.core.attrs import IntervalsGoal
 from udamon.errors import TargetGone, UsageError
 from udamon.linux import cpu_time
@@ -35,6 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `udamon live`."""
     parser.add_argument("--count", type=whole, default=20, metavar="N",
                         help="without a target: offer the N largest processes of this user (default 20)")  # fmt: skip
+    parser.add_argument(
+        "--duration", metavar="TIME", help="end after this time (default: when the user ends it)"
+    )
     json_lines.configure(parser)
     monitor.configure(parser)
 
@@ -46,8 +49,9 @@ def run(args: argparse.Namespace) -> int:
          args.children)
     )  # fmt: skip
     _check(args, given)
+    duration = parse_duration(args.duration)
     if args.json_lines:
-        return _print(args, given=given)
+        return _print(args, duration, given=given)
     try:
         import textual  # noqa: F401 (told here what is missing, before anything is started)
     except ImportError:
@@ -58,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("the live view needs a terminal; without one, use udamon record and udamon report.")
     child = Child(args.command, args.user) if args.command is not None else None
     try:
-        _show(args, child, given=given)
+        _show(args, child, duration, given=given)
     except TargetGone:
         if child is None or not child.ended(within=GRACE_S):
             raise
@@ -70,8 +74,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _print(args: argparse.Namespace, *, given: bool) -> int:
-    """Lines instead of the view, until the target or the user ends it."""
+def _print(args: argparse.Namespace, duration: float | None, *, given: bool) -> int:
+    """Lines instead of the view, until the target, the duration or the user ends it."""
     if not given:
         raise UsageError("--json-lines needs a target: nobody could choose one; give -p PID or the like.")
     json_lines.check(args)
@@ -84,7 +88,7 @@ def _print(args: argparse.Namespace, *, given: bool) -> int:
             built.engine.open()
             for note in built.notes:
                 console.say(note)
-            ended_by = follow(built.engine, None, None, stopped, check_lines)
+            ended_by = follow(built.engine, None, duration, stopped, check_lines)
         require_windows(progress, built.engine, None, ended_by)
     return 0
 
@@ -101,7 +105,7 @@ def _check(args: argparse.Namespace, given: bool) -> None:
     monitor.validate(args)
 
 
-def _show(args: argparse.Namespace, child: Child | None, *, given: bool) -> None:
+def _show(args: argparse.Namespace, child: Child | None, duration: float | None, *, given: bool) -> None:
     from udamon.live.app import LiveApp
     from udamon.live.largest import largest
     from udamon.live.state import LiveState
@@ -111,9 +115,9 @@ def _show(args: argparse.Namespace, child: Child | None, *, given: bool) -> None
     try:
         if given:
             session.start(session.watch_request, None if several else 0)
-            LiveApp(session.state, session, several=several).run()
+            LiveApp(session.state, session, several=several, duration=duration).run()
         else:
-            LiveApp(session.state, session, offer=lambda: largest(args.count)).run()
+            LiveApp(session.state, session, offer=lambda: largest(args.count), duration=duration).run()
     finally:
         session.stop()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import re
 import sys
 from collections.abc import Sequence
 
@@ -12,6 +13,8 @@ from udamon.cli import mistakes, parsers
 from udamon.cli.defaults import Defaults
 from udamon.errors import UdamonError, UsageError, interruptible
 from udamon.text import sentence
+
+_WITH_VALUE = re.compile(r"(?:-p|--pid=)(.+)")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,7 +45,8 @@ def _run(words: list[str]) -> int:
     # What stands behind "--" is the command line of COMMAND: argparse must not parse it.
     own = words[: words.index("--")] if "--" in words else words
     if own[:1] == ["help"]:
-        own = [*own[1:2], "--help"]
+        own = [*own[1:], "--help"]
+    own = with_pids_joined(own)
     try:
         mistakes.refuse(own, parsers.COMMANDS)
         if own[:1] == ["report"]:
@@ -66,6 +70,21 @@ def _run(words: list[str]) -> int:
             raise
         console.say("no more files can be opened; raise the limit (ulimit -n).")
     return 1
+
+
+def with_pids_joined(words: Sequence[str]) -> list[str]:
+    """The words of a command line, in which the numbers behind `-p PID` are its value, too, with commas: a shell makes
+    a word of each line of `-p $(pgrep NAME)`."""
+    found: list[str] = []
+    taking = False
+    for word in words:
+        if taking and word.isdecimal():
+            found[-1] += f",{word}"
+            continue
+        value = word if found[-1:] in (["-p"], ["--pid"]) else (_WITH_VALUE.match(word) or ("", ""))[1]
+        taking = value.replace(",", "").isdecimal()
+        found.append(word)
+    return found
 
 
 def parsed(words: Sequence[str]) -> tuple[argparse.Namespace, Defaults]:

@@ -57,6 +57,8 @@ def _two_files(first: str, second: str) -> UsageError:
 
 def _fleet_report(words: Sequence[str]) -> None:
     reports = _fleet_reports()
+    if words[:1] == ["after"]:
+        _after(words[1:])
     if not words or words[0].startswith("-") or words[0] in reports or nearest(words[0], reports):
         return
     place, *rest = words
@@ -71,6 +73,19 @@ def _fleet_report(words: Sequence[str]) -> None:
         kinds = ", ".join(one for one in reports if one != "cold")
         raise _meant(f"the kind of report is missing before LOCATION; besides cold: {kinds}", "fleet", "report", "cold",
                      *words)  # fmt: skip
+
+
+def _after(words: Sequence[str]) -> None:
+    """A place before a deploy; names of deploys are like neither a directory that there is nor a URL."""
+    if len(words) < 2 or words[0].startswith("-") or words[1].startswith("-"):
+        return
+    first, second, *rest = words
+    if _is_place(first) and not _is_place(second):
+        raise _meant("DEPLOY stands before LOCATION", "fleet", "report", "after", second, first, *rest)
+
+
+def _is_place(word: str) -> bool:
+    return "://" in word or os.path.isdir(word)
 
 
 def _no_command(words: Sequence[str], commands: Sequence[str]) -> None:

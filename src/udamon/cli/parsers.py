@@ -91,6 +91,11 @@ class Parser(argparse.ArgumentParser):
         words = message.removeprefix(_UNKNOWN).split()
         word = words[0].partition("=")[0]
         if word.startswith("-"):
+            if below := [one.prog for one in with_all_below(self) if word in one._option_string_actions]:
+                some = (
+                    " or ".join(below) if len(below) <= _FEW else f"the command that has it, as in {below[0]}"
+                )
+                return f": {word} stands behind {some}"
             if owners := _owners(word):
                 return f": {word} goes with udamon {' or '.join(owners)}"
             near = short_flag(word, self.flags) or nearest(word, self.flags)

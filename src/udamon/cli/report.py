@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from udamon import console
 from udamon.arguments import named
-from udamon.cli import parts, pictures, reading, report_kinds
+from udamon.cli import mistakes, parts, pictures, reading, report_kinds
 from udamon.cli.numbers import require_shown, whole
 from udamon.cli.parts import Found
 from udamon.errors import UsageError
@@ -90,22 +90,41 @@ def _add(
     return parser
 
 
+_SWITCHES = ("--json", "--plain", "--force", "--include-warmup")
+"""Flags of most reports that take no value."""
+
+
 def with_kind(words: list[str]) -> list[str]:
-    """Command-line words that begin with "report": where they have a file and no kind, the kind is `size`. Raises
-    UsageError where they have neither."""
+    """Command-line words that begin with "report": where they have a file and no kind, the kind is `size`; a kind
+    behind flags is put before them. Raises UsageError where there is neither."""
     plain = [word for word in words[1:] if word == "-" or not word.startswith("-")]
     if not plain and {"-h", "--help"}.isdisjoint(words):
         raise UsageError(
             "there is nothing to report on; give FILE, a recording, for an overview, or one of the reports and FILE, "
             "for example: udamon report heatmap r.udamon; see udamon report --help."
         )
+    for at in range(2, len(words)) if words[1].startswith("-") else ():
+        if words[at] in report_kinds.KINDS and not _takes_value(words[at - 1]):
+            return ["report", words[at], *words[1:at], *words[at + 1 :]]
     # What stands where a kind would is one that is not known, unless there is such a file.
     possible = plain if words[1].startswith("-") and words[1] != "-" else plain[:1]
     if not plain or report_kinds.KINDS.intersection(possible):
         return words
-    if len(plain) == 1 or any(word == "-" or os.path.exists(word) for word in possible):
+    if any(word == "-" or os.path.exists(word) for word in possible):
+        return ["report", "size", *words[1:]]
+    if len(plain) == 1 and not _is_misspelt_kind(plain[0]):
         return ["report", "size", *words[1:]]
     return words
+
+
+def _takes_value(word: str) -> bool:
+    """Whether what follows may be the value of a flag."""
+    return word.startswith("-") and word != "-" and "=" not in word and word not in _SWITCHES
+
+
+def _is_misspelt_kind(word: str) -> bool:
+    """Whether a word that names no file looks like a kind of report, and not like a file."""
+    return not {".", "/"}.intersection(word) and mistakes.nearest(word, report_kinds.KINDS) is not None
 
 
 def run(args: argparse.Namespace) -> int:

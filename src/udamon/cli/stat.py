@@ -91,7 +91,10 @@ def _watch(
         cold = None if ages.last is None else sentence(ages.last)
         found = [_table(idle.last, progress), cold, line_of(progress.coverage_document())]
         text = lines(filter(None, found))
-        (console.out if child is None and not args.json_lines else console.err)(text)
+        if child is None and not args.json_lines:
+            console.out(text, wrap=True)
+        else:
+            console.err(text)
     require_windows(progress, engine, child, ended_by, refused, quiet=args.quiet)
     return ended_by
 

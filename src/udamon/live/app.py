@@ -35,7 +35,7 @@ class LiveApp(TellingApp):
     """Shows `state`. Without a session no monitor runs: what is posted to the state is shown.
 
     With `offer`, the first screen lists what that returns and nothing is watched until one is chosen; with
-    `several` it is the list of targets, else target 0.
+    `several` it is the list of targets, else target 0. It ends after `duration` seconds.
     """
 
     TITLE = "udamon live"
@@ -49,12 +49,14 @@ class LiveApp(TellingApp):
         *,
         several: bool = False,
         offer: Callable[[], Sequence[WatchableProcess]] | None = None,
+        duration: float | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__()
         self.state, self.session = state, session
         self.paused = False
         self._several, self._offer, self._now = several, offer, now
+        self._duration = duration
         self._shown = -1
         self._told_end = False
 
@@ -71,6 +73,8 @@ class LiveApp(TellingApp):
             self.push_screen(TargetsScreen(self) if self._several else DetailScreen(self))
         self.set_interval(REDRAW_S, self._redraw_often)
         self.set_interval(KEEP_UP_S, self.keep_up)
+        if self._duration is not None:
+            self.set_timer(self._duration, self.exit)
         for number in (signal.SIGTERM, signal.SIGHUP):
             # As q does: else the terminal stays as it is drawn on, and a recording has no end.
             if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it

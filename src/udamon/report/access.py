@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from udamon import text
 from udamon.record.schema import RATE_COLUMNS
-from udamon.report.catalog import Catalog, TargetInfo
+from udamon.report.catalog import Catalog, TargetInfo, bounds_of
 from udamon.report.filters import ALL
 from udamon.report.grain import has_shares
 from udamon.report.groups import summed_note
@@ -69,6 +69,11 @@ class RegionLine:
     def there(self) -> int:
         """What it counts for: its resident bytes, all where they are not known."""
         return self.size if self.resident is None else self.resident
+
+    @property
+    def sure(self) -> int:
+        """What this target touched itself, of `touched`."""
+        return 0 if self.upper_bound else self.touched
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +201,7 @@ def document(report: Access) -> dict[str, Any]:
                 "touched_bytes": line.touched,
                 "resident_bytes": line.resident,
                 "upper_bound": line.upper_bound,
+                "bounds": bounds_of(line.touched, line.sure),
                 "temperature": line.temperature,
                 "mapping": (line.mapped.name or "[anon]") if line.mapped else None,
                 "kind": line.mapped.kind if line.mapped else None,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from udamon.report.access import Access, RegionLine, sign
-from udamon.report.catalog import Catalog
+from udamon.report.catalog import Catalog, bounds_of
 from udamon.report.hot_cold import at_most_note
 from udamon.report.terminal import Terminal, clock, fitted, shorten
 from udamon.text import Shown, lines
@@ -17,7 +17,8 @@ from udamon.units import counted, format_share, format_size
 @dataclass(frozen=True, slots=True)
 class RegionGroup:
     """Regions of one mapping name, or of one process (`mapping` None): bytes; `rate` 0..1 is their mean by bytes,
-    `age_ns` that of the youngest. `upper_bound`: of some of them what others touched may be in `touched` and `rate`."""
+    `age_ns` that of the youngest. `upper_bound`: of some of them what others touched may be in `touched` and `rate`;
+    `sure` bytes were touched by the target itself."""
 
     target: int
     mapping: str | None
@@ -29,6 +30,7 @@ class RegionGroup:
     rate: float
     age_ns: int
     upper_bound: bool
+    sure: int
 
 
 def groups(report: Access, catalog: Catalog, by: str) -> list[RegionGroup]:
@@ -59,6 +61,7 @@ def _group(target: int, lines: Sequence[RegionLine], catalog: Catalog, by: str) 
         rate=sum(line.rate * line.there for line in lines) / size if size else 0.0,
         age_ns=min(line.age * line.window_ns for line in lines),
         upper_bound=any(map(sign, lines)),
+        sure=sum(line.sure for line in lines),
     )
 
 
@@ -79,6 +82,7 @@ def document(report: Access, found: Sequence[RegionGroup]) -> dict[str, Any]:
                 "touched_bytes": group.touched,
                 "rate": group.rate,
                 "upper_bound": group.upper_bound,
+                "bounds": bounds_of(group.touched, group.sure),
                 "age_seconds": group.age_ns / 1e9,
             }
             for group in found

@@ -24,7 +24,9 @@ class AccessDocuments:
     def __init__(self, metadata: Mapping[str, object]) -> None:
         self._metadata = metadata
         self._mappings: dict[int, MappingTable] = {}
-        self._coverage: Mapping[str, Any] | None = None
+        # The first event comes with an update; until then no process is known to be missed.
+        self._coverage: Mapping[str, Any] = coverage.Coverage().totals(0)
+        self._seen: set[int] = set()  # targets with a pid
         self._cost: Mapping[str, Any] = {}
         self._start_ns: int | None = None
 
@@ -52,10 +54,12 @@ class AccessDocuments:
             for row in _rows(snapshot)
         ]
         found = Access(self._start_ns, snapshot.end_ns, snapshot.seq, lines, len(lines))
-        seen = coverage.document(
-            {"exact": True} if self._coverage is None and snapshot.pid is None else self._coverage,
-            complete=snapshot.pid is None,
-        )
+        if snapshot.pid is not None:
+            self._seen.add(snapshot.target)
+        many = max(
+            self._coverage["processes_seen"], len(self._seen)
+        )  # what was told may be older than this one
+        seen = coverage.document({**self._coverage, "processes_seen": many})
         return document(found) | keys_of(self._metadata, self._cost, seen)
 
 

@@ -52,6 +52,11 @@ def upper_bound(via: object, kind: str | None) -> bool:
     return via == "refs" and kind in (FILE, LIBRARY, SHARED, None)
 
 
+def bounds_of(touched: int, sure: int) -> dict[str, int] | None:
+    """`bounds` of touched bytes in a document, of which `sure` are certain; None where all are, or were estimated."""
+    return {"low": sure, "high": touched} if sure < touched else None
+
+
 class Catalog:
     """The events of a recording up to a moment, replayed."""
 

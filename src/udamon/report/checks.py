@@ -16,7 +16,7 @@ from udamon.report.common import UNFINISHED, coverage
 from udamon.report.diff import footprint_of
 from udamon.report.levels import PERCENTS
 from udamon.report.mappings import matches
-from udamon.report.source import RecordingSource
+from udamon.report.source import NoSnapshots, RecordingSource
 from udamon.report.terminal import clock
 from udamon.report.untouched import IDLE, SIZE
 from udamon.targets.coverage import missed_size
@@ -182,8 +182,18 @@ def _holds(kind: _LimitKind, low: float, high: float, limit: float) -> bool | No
 
 
 def measure(source: RecordingSource, limits: CheckLimits, *, allow_damaged: bool = False) -> list[Check]:
-    """Each assertion that is asked for, in a fixed order. Raises RecordingError when there is no snapshot, and
-    UsageError for a mapping that is not there."""
+    """Each assertion that is asked for, in a fixed order; without a snapshot figures are not known. Raises UsageError
+    for a mapping that is not there."""
+    try:
+        found = _figures(source, limits)
+    except NoSnapshots as nothing:
+        found = _unknown(limits, str(nothing).removesuffix("."))
+    doubt = doubts(source, allow_damaged=allow_damaged)  # reading may have found more of it
+    return [_judged(kind, figure, limit, doubt) for kind, figure, limit in found]
+
+
+def _figures(source: RecordingSource, limits: CheckLimits) -> list[tuple[_LimitKind, Figure, float]]:
+    """Raises NoSnapshots, and UsageError for a mapping that is not there."""
     found: list[tuple[_LimitKind, Figure, float]] = []
     if limits.min_length_ns is not None or limits.min_snapshots is not None:
         found += _length(source, limits)
@@ -197,8 +207,35 @@ def measure(source: RecordingSource, limits: CheckLimits, *, allow_damaged: bool
         found.append(_cold(source, limits.max_cold_share, limits.cold_age_ns))
     if limits.max_rate_of or limits.min_rate_of:
         found += _rates(source, limits)
-    doubt = doubts(source, allow_damaged=allow_damaged)  # reading may have found more of it
-    return [_judged(kind, figure, limit, doubt) for kind, figure, limit in found]
+    return found
+
+
+def _unknown(limits: CheckLimits, why: str) -> list[tuple[_LimitKind, Figure, float]]:
+    """The same where there is no snapshot: there is no length, and all else is not known."""
+    unknown = Figure(None, None, why)
+    sizes = (
+        ("max-wss", f"working set {limits.level}", limits.max_wss),
+        ("min-wss", f"working set {limits.level}", limits.min_wss),
+        ("max-footprint", f"footprint {limits.level}", limits.max_footprint),
+    )
+    rates = (("max", limits.max_rate_of), ("min", limits.min_rate_of))
+    shares = [
+        ("max-cold-share", _cold_words(limits.cold_age_ns), limits.max_cold_share),
+        *(
+            (f"{side}-rate {name}", f"access rate of {name}", rate)
+            for side, asked in rates
+            for name, rate in asked
+        ),
+    ]
+    return [
+        *_lengths(limits, 0, 0),
+        *(
+            (_LimitKind(name, words, form, full, name.startswith("max")), unknown, limit)
+            for form, full, asked in ((format_size, _full_size, sizes), (_percent, _full_percent, shares))
+            for name, words, limit in asked
+            if limit is not None
+        ),
+    ]
 
 
 def _percent(share: float) -> str:
@@ -221,6 +258,10 @@ def _length(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[_Lim
     length, count = source.query(LENGTH)[0]
     if not count:
         raise source.nothing()
+    return _lengths(limits, length, count)
+
+
+def _lengths(limits: CheckLimits, length: int, count: int) -> Iterator[tuple[_LimitKind, Figure, float]]:
     if (least := limits.min_length_ns) is not None:
         kind = _LimitKind("min-length", "length", clock, _full_length, most=False, final=True)
         yield kind, Figure.exact(length), least
@@ -260,7 +301,7 @@ def _sizes(
 
 
 def _cold(source: RecordingSource, most: float, age_ns: int) -> tuple[_LimitKind, Figure, float]:
-    words = f"cold for {clock(age_ns)} or longer:"
+    words = _cold_words(age_ns)
     kind = _LimitKind(
         "max-cold-share", words, _percent, _full_percent, most=True, unit=" of memory", by_reads=-1
     )
@@ -292,6 +333,10 @@ def _cold(source: RecordingSource, most: float, age_ns: int) -> tuple[_LimitKind
         # What the process itself touched for sure in a window is not cold. Of the rest of the mapping nothing is known.
         high, why = untouched / total, GRAIN
     return kind._replace(whole=total / count), Figure.between(low, high, why), most
+
+
+def _cold_words(age_ns: int) -> str:
+    return f"cold for {clock(age_ns)} or longer:"
 
 
 def _rates(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[_LimitKind, Figure, float]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from udamon import text
-from udamon.report.catalog import Catalog
+from udamon.report.catalog import Catalog, bounds_of
 from udamon.report.grain import rate_of
 from udamon.report.owners import Owner, OwnerPart, owners_of, places_of
 from udamon.report.place import Axis, sums
@@ -176,11 +176,17 @@ def document(report: Mappings, catalog: Catalog) -> dict[str, Any]:
                 "end": line.owner.pieces[-1].end,
                 **_use(line.use),
                 "upper_bound": catalog.upper_bound(line.owner.kind),
+                "bounds": _bounds(line, catalog),
                 "offsets": [{"start": low, "end": high, **_use(use)} for low, high, use in line.offsets],
             }
             for line in report.lines
         ],
     }
+
+
+def _bounds(line: OwnerUse, catalog: Catalog) -> dict[str, int] | None:
+    touched = round(line.use.touched)
+    return bounds_of(touched, 0 if catalog.upper_bound(line.owner.kind) else touched)
 
 
 def amounts(use: Use) -> dict[str, Any]:

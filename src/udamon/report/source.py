@@ -39,6 +39,10 @@ TARGETS = "SELECT DISTINCT target FROM regions ORDER BY target"
 _number = count()
 
 
+class NoSnapshots(RecordingError):
+    """A recording can be read, and has no snapshot, or none that filters and warm-up leave."""
+
+
 class _SampledBatches:
     """A few snapshots of the time that filters leave, for DuckDB to read; all of them when a target is chosen,
     which may have lived for a short time only."""
@@ -218,15 +222,18 @@ class RecordingSource:
         """Keep the rows of a query as a table, for several queries to start from. Raises as `query`."""
         self.query(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql}")
 
-    def nothing(self) -> RecordingError:
+    def nothing(self) -> NoSnapshots:
         """The error of a report that found no snapshot to speak about."""
         if self.warmup_ns and self.filters == Filters(since_ns=self.filters.since_ns):
-            return RecordingError(
+            return NoSnapshots(
                 f"{self.recording.path}: no snapshot begins after its warm-up of {format_time(self.warmup_ns / 1e9)}; "
                 "record longer, or look at that with --include-warmup."
             )
         count, begin, end = self.query(ALL_MOMENTS)[0]
-        if count:
+        damaged = [damage for recording in self.recordings for damage in recording.damaged]
+        if damaged and not count:
+            why = f"is left: {damaged[0].path.name} is damaged at byte {damaged[0].offset:,}; record it again"
+        elif count:
             why = f"is left by the filters, of {count} in {format_time((end - begin) / 1e9)}; widen them"
         else:
             window_us = (self.recording.metadata.get("attrs") or {}).get("aggr_us")
@@ -237,7 +244,7 @@ class RecordingSource:
             )
             how = "ended" if not self.recording.truncated else "ends, or its recorder still runs,"
             why = f"is in it: it {how} {window}; record longer, or with shorter windows (--aggr)"
-        return RecordingError(f"{self.recording.path}: no snapshot {why}.")
+        return NoSnapshots(f"{self.recording.path}: no snapshot {why}.")
 
     @property
     def span_ns(self) -> tuple[int | None, int | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import NoReturn
 
@@ -12,7 +13,8 @@ from udamon.assembly import build as building
 from udamon.assembly import parts
 from udamon.assembly.build import build
 from udamon.assembly.spec import MonitorSpec, Options
-from udamon.errors import UsageError
+from udamon.core.attrs import IntervalsGoal
+from udamon.errors import NotSupported, UsageError
 
 SPEC = MonitorSpec(pids=(os.getpid(),), via="pte")
 
@@ -55,6 +57,28 @@ def test_how_a_census_clears_is_no_choice_of_samples() -> None:
     spec = MonitorSpec(pids=(os.getpid(),), via="pte", policy="adaptive")
     with pytest.raises(UsageError, match="--clear is how a census clears"):
         build(spec, Options(clear="cold"), own=True)
+
+
+@pytest.mark.parametrize(
+    ("spec", "options", "said"),
+    [
+        (MonitorSpec(via="kernel", policy="adaptive"), Options(), "a region policy of its own"),
+        (MonitorSpec(via="kernel", max_pause=0.01), Options(), "does not stop a target"),
+        (MonitorSpec(via="softdirty", policy="damon"), Options(), "has no use for policy"),
+        (MonitorSpec(via="idle"), Options(clear="cold"), "--clear is of use with pte alone"),
+        (MonitorSpec(via="kernel"), Options(same_cpu=True), "--same-cpu is of use with idle alone"),
+        (MonitorSpec(via="refs"), Options(goal=IntervalsGoal(400, 3, 5_000, 10_000_000)), "--intervals-goal"),
+    ],
+)
+def test_contradictions_come_before_what_this_machine_lacks(
+    spec: MonitorSpec, options: Options, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacks(via: str) -> NoReturn:
+        raise NotSupported(f"{via} cannot be used here")
+
+    monkeypatch.setattr(building, "require", lacks)
+    with pytest.raises(UsageError, match=said):
+        build(replace(spec, pids=(os.getpid(),)), options, own=True)
 
 
 def test_physical_memory_has_no_page_tables(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
 
 from udamon.cli import mistakes
-from udamon.cli.main import main
+from udamon.cli.main import main, with_pids_joined
 from udamon.cli.parsers import COMMANDS
 
 
@@ -29,12 +30,17 @@ from udamon.cli.parsers import COMMANDS
         ("stat ls", "or -- ls to run it"),
         ("record sleep 3", "or -- sleep 3 to run it"),
         ("live 1234", 'give pids to -p, several with commas (-p 1234) or quoted (-p "$(pgrep NAME)")'),
-        ("record -p 12 34 56", "several with commas (-p 34,56)"),
         ("record -d 5 ls", "did you mean --duration?"),
         ("report x wss --json", "the kind of report stands before FILE; give: udamon report wss x --json"),
         ("report x heatmpa", "give: udamon report heatmap x"),
         ("fleet report s3://x cold", "before LOCATION; give: udamon fleet report cold s3://x"),
         ("fleet report /x after web-42", "give: udamon fleet report after web-42 /x"),
+        ("fleet report after s3://x web-42 --json", "give: udamon fleet report after web-42 s3://x --json"),
+        ("agent --check --json", ": --json stands behind udamon agent status;"),
+        (
+            "fleet --json report cold x",
+            "--json stands behind the command that has it, as in udamon fleet report cold;",
+        ),
         ("fleet report s3://x --json", "give: udamon fleet report cold s3://x --json"),
         ("fleet cold /x", "cold is a report of the fleet; give: udamon fleet report cold /x"),
         ("cold /x", "give: udamon fleet report cold /x"),
@@ -111,6 +117,18 @@ def test_a_value_like_a_kind_is_none(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "invalid choice" not in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", ["help report hetmap", "report hetmap", "report hetmap --help"])
+def test_a_misspelt_kind_without_a_file(words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words.split()) == 2
+    assert "did you mean heatmap?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["heatmap.udamon", "./hetmap"])
+def test_a_file_that_is_named_like_a_kind(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", name]) == 1
+    assert "No such file" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("words", ["zzzz", "record --zzzz", "doctor nonsense", "report wss x nonsense"])
 def test_nothing_is_guessed_without_likeness(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words.split()) == 2
@@ -118,7 +136,41 @@ def test_nothing_is_guessed_without_likeness(words: str, capsys: pytest.CaptureF
 
 
 @pytest.mark.parametrize(
-    ("words", "said"), [("help", "COMMAND ..."), ("help record", "udamon record"), ("-V", "udamon ")]
+    ("words", "found"),
+    [
+        ("record -p 12 34 56 -o x", "record -p 12,34,56 -o x"),
+        ("size --pid 12,13 34", "size --pid 12,13,34"),
+        ("stat --pid=12 34 --json", "stat --pid=12,34 --json"),
+        ("live -p12 34 -p 5 6", "live -p12,34 -p 5,6"),
+        ("record -p redis-server 12", "record -p redis-server 12"),
+        ("record 12 34", "record 12 34"),
+        ("report wss 12 34", "report wss 12 34"),
+        ("record -p 12 ls", "record -p 12 ls"),
+        ("record -p", "record -p"),
+    ],
+)
+def test_numbers_behind_a_pid_are_pids_too(words: str, found: str) -> None:
+    """As a shell makes them of `-p $(pgrep NAME)` without quotes."""
+    assert with_pids_joined(words.split()) == found.split()
+
+
+def test_several_numbers_behind_p_are_watched(capsys: pytest.CaptureFixture[str]) -> None:
+    gone = 4_194_304  # above the largest pid
+    assert main(["record", "-p", str(os.getppid()), str(gone), "-o", "-", "--duration", "1s"]) == 1
+    assert f"there is no process {gone}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("help", "COMMAND ..."),
+        ("help record", "udamon record"),
+        ("help report", "usage: udamon report [REPORT]"),
+        ("help report wss", "usage: udamon report wss"),
+        ("help fleet report cold", "usage: udamon fleet report cold"),
+        ("help agent watch", "usage: udamon agent watch"),
+        ("-V", "udamon "),
+    ],
 )
 def test_help_and_version(words: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:

@@ -162,6 +162,12 @@ def test_writer_and_command_line_import_no_heavy_library() -> None:
         (["report", "-", "--time", "1s-"], ["report", "size", "-", "--time", "1s-"]),
         (["report", "wss", "a file"], ["report", "wss", "a file"]),
         (["report", "wsss", "a file"], ["report", "wsss", "a file"]),
+        (["report", "--json", "wss", "a file"], ["report", "wss", "--json", "a file"]),
+        (
+            ["report", "--time", "1s-2s", "--html=o", "heatmap", "a file", "--plain"],
+            ["report", "heatmap", "--time", "1s-2s", "--html=o", "a file", "--plain"],
+        ),
+        (["report", "--mapping", "size", "a file"], ["report", "--mapping", "size", "a file"]),
         (["report", "--help"], ["report", "--help"]),
     ],
 )

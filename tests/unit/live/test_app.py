@@ -242,6 +242,17 @@ def test_new_snapshots_are_drawn() -> None:
     on_screen(app, do)
 
 
+def test_it_ends_after_its_duration() -> None:
+    app = app_of(detail_state(), duration=0.01)
+
+    async def wait(pilot: Pilot) -> None:
+        async with asyncio.timeout(60):
+            while app.is_running:
+                await asyncio.sleep(0.01)
+
+    on_screen(app, wait)
+
+
 def test_pause_holds_the_picture() -> None:
     state = detail_state()
     app = app_of(state)

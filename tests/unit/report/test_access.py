@@ -129,7 +129,8 @@ def test_document_and_text(recording: Recording) -> None:
     assert found["regions"][0] == {
         "target": 0, "pid": 100, "start": 0x1000, "end": 0x3000, "nr_accesses": 20, "rate": 1.0, "age": 1,
         "access_rate": None, "rate_low": None, "rate_high": None,
-        "touched_bytes": 100, "upper_bound": False, "resident_bytes": None, "temperature": 10_010_000,
+        "touched_bytes": 100, "upper_bound": False, "bounds": None, "resident_bytes": None,
+        "temperature": 10_010_000,
         "mapping": "/lib/b.so", "kind": "library",
     }  # fmt: skip
     text = access.render(report, Catalog(recording))

@@ -20,7 +20,7 @@ from udamon.record.writer import Writer
 from udamon.report import checks, right_size
 from udamon.report.source import RecordingSource
 
-MIB = 1 << 20
+MIB, GIB = 1 << 20, 1 << 30
 
 
 @pytest.fixture
@@ -99,6 +99,29 @@ def test_several(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr()
     assert [line[:4] for line in said.out.splitlines()] == ["ok  ", "ok  ", "FAIL", "Grai"]
     assert said.err == "udamon: 1 of 3 limits is broken (status 1).\n"
+
+
+@pytest.mark.parametrize("filters", [(), ("--target", "9"), ("--time", "100s-")])
+def test_without_a_snapshot_nothing_is_decided(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], filters: tuple[str, ...]
+) -> None:
+    """No window is the extreme of too few; that there are too few of them is known."""
+    windows = [snap(0, [(0, 4096, 1, 0, 4096)])] if filters else []
+    recorded(tmp_path / "a", windows, via="refs", attrs={"aggr_us": 100_000})
+    sizes = ("--max-wss", "1GiB", "--min-wss", "1", "--max-footprint", "1GiB")
+    shares = ("--max-cold-share", "0.5", "--max-rate", "heap=0.5", "--min-rate", "heap=0.1")
+    assert run(tmp_path / "a", *sizes, *shares, *filters, "--json") == 3
+    document = json.loads(capsys.readouterr().out)
+    assert (document["outcome"], document["holds"]) == ("not decided", None)
+    assert [check["name"] for check in document["checks"]] == [
+        "max-wss", "min-wss", "max-footprint", "max-cold-share", "max-rate heap", "min-rate heap",
+    ]  # fmt: skip
+    assert [check["limit"] for check in document["checks"]] == [GIB, 1, GIB, 0.5, 0.5, 0.1]
+    assert all(check["holds"] is check["low"] is check["high"] is None for check in document["checks"])
+    assert all("no snapshot is" in check["why"] for check in document["checks"])
+    assert run(tmp_path / "a", "--min-snapshots", "1", "--min-length", "1s", *filters) == 1
+    text = capsys.readouterr().out
+    assert "FAIL  length 0 s, at least 1 s\nFAIL  0 snapshots, at least 1 snapshot\n" in text
 
 
 @pytest.mark.parametrize("name", ["missing", "text"])
@@ -190,6 +213,25 @@ def test_damage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
             {"file": str(path), "offset": where.offset, "first_snapshot": 5, "last_snapshot": 5}
         ]
         assert f"is damaged at byte {where.offset:,}: snapshot 5 is missing." in said.err
+
+
+def test_damage_of_all_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is why no snapshot is left, and not the length of the recording."""
+    path = tmp_path / "a"
+    with Writer(path, {"attrs": {"aggr_us": 100_000}}) as writer:
+        for seq in range(3):
+            writer.snapshot(snap(seq, [(0, MIB, 20, 0, MIB)]))
+            writer.flush()
+    data = bytearray(path.read_bytes())
+    for _, where in Recording(path).messages():
+        data[where.end - 20] ^= 1
+    path.write_bytes(data)
+    for more in ((), ("--allow-damaged",)):
+        assert run(path, "--max-wss", "1GiB", "--json", *more) == 3
+        (found,) = json.loads(capsys.readouterr().out)["checks"]
+        assert "no snapshot is left: a is damaged at byte " in found["why"]
+    assert run(path, "--min-snapshots", "1") == 3
+    assert run(path, "--min-snapshots", "1", "--allow-damaged") == 1
 
 
 def test_what_others_may_have_touched_decides_nothing(

@@ -99,6 +99,19 @@ def test_figures_without_what_others_touched_have_no_sign(tmp_path: Path) -> Non
         assert "≤" not in text
 
 
+def test_documents_have_bounds_where_others_may_have_touched(recording: Recording) -> None:
+    """Of what is exact there are none; of a process with both kinds the exact part is the lower one."""
+    catalog = Catalog(recording)
+    with RecordingSource(recording) as source:
+        regions = access.measure(source)
+        mappings = hot_cold.document(hot_cold.measure(source), catalog)["mappings"]
+    file = {"low": 0, "high": 2 * MIB}
+    assert [one["bounds"] for one in access.document(regions)["regions"]] == [None, file]
+    assert {one["label"].split()[0]: one["bounds"] for one in mappings} == {"heap": None, "data": file}
+    (process,) = access_groups.document(regions, access_groups.groups(regions, catalog, "process"))["groups"]
+    assert process["bounds"] == {"low": MIB, "high": 3 * MIB}
+
+
 def test_memory_of_no_known_mapping(tmp_path: Path) -> None:
     """It may be a file's."""
     unknown = recorded(tmp_path / "b", [WINDOW], via="refs")

@@ -220,6 +220,8 @@ def _around(asked: Asked, engine: FleetEngine, store: Store, damaged: Sequence[D
     sql = "SELECT deploy, MIN(epoch) AS first_epoch, MAX(epoch) AS last_epoch FROM deploys GROUP BY deploy"
     known = {row["deploy"]: row for row in engine.rows(sql)}
     if asked.deploy not in known:
+        if isinstance(store, Directory) and not os.path.isdir(store.root):
+            raise _nothing(store, asked.dates)
         some = ", ".join(sorted(known)[:5])
         there = f"there are: {some}" if some else "there is none; tell of it by udamon fleet deploy"
         if damaged:

@@ -386,6 +386,8 @@ def test_rows_of_an_hour_that_is_not_over_are_told(tmp_path: Path) -> None:
         report(tmp_path, "cold")
     with pytest.raises(CannotError, match="gone is no directory; give the location"):
         report(tmp_path / "gone", "cold")
+    with pytest.raises(CannotError, match="gone is no directory; give the location"):
+        report(tmp_path / "gone", "after", deploy="d1")
     with pytest.raises(CannotError, match="knows no deploy 'd1'; there is none; tell of it"):
         report(tmp_path, "after", deploy="d1")
     (tmp_path / "_open").mkdir()
