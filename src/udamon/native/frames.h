@@ -3,11 +3,9 @@
 #define UDAMON_FRAMES_H
 
 #include "native.h"
+#include "page_map.h"
 
 #define FRAME_BITS 40
-#define MAP_PRESENT (1ull << 63) /* bits of an entry of the page map; FILE: of a file or of shared memory */
-#define MAP_FILE (1ull << 61)
-#define MAP_FRAME ((1ull << 55) - 1)
 
 typedef struct frames Frames;
 

@@ -67,7 +67,7 @@ size_t read_entries(struct files *files, struct check **batch, size_t count, uin
     size_t span = (size_t)((batch[n - 1]->address >> page_shift) - first) + 1;
     if (fd == PHYSICAL) {
         for (size_t i = 0; i < n; i++)
-            entries[i] = PRESENT | batch[i]->address >> page_shift;
+            entries[i] = MAP_PRESENT | batch[i]->address >> page_shift;
         return n;
     }
     int64_t began = now_ns();
@@ -89,10 +89,10 @@ static void idle_find(void *self, struct check **batch, size_t count)
         n = read_entries(files, batch + i, count - i < TOGETHER ? count - i : TOGETHER, entries);
         for (size_t k = 0; k < n; k++) {
             struct check *check = batch[i + k];
-            check->key = check->own_frame = entries[k] & FRAME;
+            check->key = check->own_frame = entries[k] & MAP_FRAME;
             int withheld = check->key == 0 && files->pagemap[check->target] != PHYSICAL;
-            files->errnos[WITHHELD] += (entries[k] & PRESENT) && withheld;
-            check->answer = (entries[k] & PRESENT) && !withheld ? NOT_ACCESSED : NO_PAGE;
+            files->errnos[WITHHELD] += (entries[k] & MAP_PRESENT) && withheld;
+            check->answer = (entries[k] & MAP_PRESENT) && !withheld ? NOT_ACCESSED : NO_PAGE;
         }
     }
 }
@@ -198,7 +198,7 @@ static void idle_confirm(void *self, struct check **batch, size_t count)
         }
         n = read_entries(files, batch + i, left, entries);
         for (size_t k = 0; k < n; k++)
-            if (!(entries[k] & PRESENT) || (entries[k] & FRAME) != batch[i + k]->own_frame)
+            if (!(entries[k] & MAP_PRESENT) || (entries[k] & MAP_FRAME) != batch[i + k]->own_frame)
                 batch[i + k]->answer = NO_PAGE;
     }
 }

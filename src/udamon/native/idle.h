@@ -4,15 +4,11 @@
 
 #include "check.h"
 #include "native.h"
+#include "page_map.h"
 
 enum { ERRNOS = 256 };      /* counted by number; larger ones with the last */
 enum { READ_MAP, READ_FLAGS, WRITE_BITMAP, READ_BITMAP, CALLS };
 enum { WITHHELD = 255 };    /* counted among the errnos: a page is there, its frame number is not told */
-
-/* Page map entries */
-#define PRESENT (UINT64_C(1) << 63)
-#define EXCLUSIVE (UINT64_C(1) << 56) /* no other process maps it */
-#define FRAME ((UINT64_C(1) << 55) - 1)
 
 struct files {
     const int *pagemap; /* one a target; -1: gone */

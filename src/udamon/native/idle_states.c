@@ -62,10 +62,10 @@ static void gather(struct look *l, uint64_t address, size_t number)
     for (size_t i = 0, n; i < number && !l->gone; i += n) {
         n = read_entries(&l->files, batch + i, number - i, entries);
         for (size_t k = 0; k < n; k++) {
-            if (!(entries[k] & PRESENT))
+            if (!(entries[k] & MAP_PRESENT))
                 continue;
             struct check *check = batch[i + k];
-            check->key = check->own_frame = entries[k] & FRAME;
+            check->key = check->own_frame = entries[k] & MAP_FRAME;
             check->answer = check->key ? NOT_ACCESSED : NO_PAGE;
             l->files.errnos[WITHHELD] += check->key == 0;
             l->check[l->count++] = *check;

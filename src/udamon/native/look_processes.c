@@ -11,6 +11,7 @@
 enum { LOOK_GUEST = 1, LOOK = 2, LOOK_CLEAR = 4, LOOK_FLUSH = 8, LOOK_SPLIT = 16 };
 #define CONSTANTS(C)                                                                                                  \
     C(LOOK_GUEST, LOOK_GUEST) C(LOOK, LOOK) C(LOOK_CLEAR, LOOK_CLEAR) C(LOOK_FLUSH, LOOK_FLUSH) C(LOOK_SPLIT, LOOK_SPLIT)
+#include "clock.h"
 #include "interface.h"
 
 #include <ctype.h>
@@ -20,18 +21,10 @@ enum { LOOK_GUEST = 1, LOOK = 2, LOOK_CLEAR = 4, LOOK_FLUSH = 8, LOOK_SPLIT = 16
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { STAT_BYTES = 1024, ROLLUP_BYTES = 4096, MAPS_BYTES = 1 << 16 };
 static const char vcpu[] = "anon_inode:kvm-vcpu";
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
 
 static int open_at(int directory, const char *name, int flags)
 {
@@ -297,18 +290,18 @@ static int all_of(int directory, struct arguments *in, struct results *out, size
             return -1;
         out->guest.at[i] = (uint8_t)found;
     }
-    uint64_t begin = now_ns(), end;
+    int64_t begin = now_ns(), end;
     if (what & LOOK) {
         if (look_at(directory, out, i) < 0 || ((what & LOOK_SPLIT) && look_by_mappings(directory, out, i) < 0))
             return -1;
         end = now_ns();
-        out->look_ns.at[i] = end - begin;
+        out->look_ns.at[i] = (uint64_t)(end - begin);
         begin = end;
     }
     if (what & LOOK_CLEAR) {
         if (clear(directory, (what & LOOK_FLUSH) && !out->guest.at[i]) < 0)
             return -1;
-        out->clear_ns.at[i] = now_ns() - begin;
+        out->clear_ns.at[i] = (uint64_t)(now_ns() - begin);
     }
     return 0;
 }

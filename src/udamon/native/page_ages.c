@@ -13,8 +13,9 @@
 
 #include <string.h>
 
+#include "marks.h"
+
 enum { TIMES = 15, NOTHING = 15, GROUP = 64, GROUP_BYTES = GROUP / 2, GROUPS = (1 << 18) / GROUP };
-enum { RESIDENT = 1, TOUCHED = 2 }; /* as in page_runs.c */
 
 struct record {
     const uint8_t *group[GROUPS]; /* NULL where nothing is resident */

@@ -1,6 +1,6 @@
 /* A byte for each page becomes runs of pages that are alike, cut at the ends of mappings. Memory that is touched here and
  * there has a run for every other page: so parts smaller than a grain that begin in one aligned block of it become one. */
-enum { RESIDENT = 1, TOUCHED = 2 };
+#include "marks.h"
 
 #define ARGUMENTS(ARRAY, VALUE)                                                                                       \
     ARRAY(states, B, READ, "") VALUE(first, Q) ARRAY(kinds, B, READ, "256") ARRAY(pieces, Q, READ, "") VALUE(grain, Q)
@@ -9,7 +9,6 @@ enum { RESIDENT = 1, TOUCHED = 2 };
 #include "interface.h"
 
 #include <stdlib.h>
-
 
 struct part {
     uint64_t piece, start, end, resident, touched;

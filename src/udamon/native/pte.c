@@ -225,10 +225,10 @@ static void settle(struct sampling *s, struct check **batch, size_t count)
         n = read_entries(&s->files, batch + i, count - i < TOGETHER ? count - i : TOGETHER, entries);
         for (size_t k = 0; k < n; k++) {
             struct stand_in *one = &s->stand_in[i + k];
-            int same = (entries[k] & PRESENT) && (entries[k] & FRAME) == one->of->own_frame;
+            int same = (entries[k] & MAP_PRESENT) && (entries[k] & MAP_FRAME) == one->of->own_frame;
             if (!same || one->check.answer == NO_PAGE)
                 one->of->answer = NO_PAGE;
-            else if ((entries[k] & EXCLUSIVE) && (one->of->shift == BLOCK_SHIFT || !is_part_of_large(one)))
+            else if ((entries[k] & MAP_EXCLUSIVE) && (one->of->shift == BLOCK_SHIFT || !is_part_of_large(one)))
                 one->of->seen = 1;
             else
                 s->batch[left++] = &one->check;

@@ -3,9 +3,8 @@
 #define UDAMON_SAMPLER_H
 
 #include "check.h"
+#include "clock.h"
 #include "visits.h"
-
-#include <time.h>
 
 /* What is asked of a stretch, and what comes of it, as functions that run one say in ARGUMENTS and RESULTS. */
 #define STRETCH_ARGUMENTS(ARRAY, VALUE)                                                                               \
@@ -69,13 +68,6 @@ struct stretch {
     size_t pending_mask;
     int64_t *late;
 };
-
-static inline int64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 /* -1 with ValueError or MemoryError. stretch_end comes in any case. */
 int stretch_begin(struct stretch *s);

@@ -4,11 +4,11 @@
  * carried over), so that within a round's time, well below any sampling interval, every pattern had its
  * turn. It touches no memory of its own beyond a few lines, so the working set is the workload's.
  */
+#include "clock.h"
 #include "native.h"
 
 #include <errno.h>
 #include <sys/mman.h>
-#include <time.h>
 
 #define SECOND 1000000000ll
 #define SIGNALS_NS (50 * 1000000ll) /* how often Python may see a signal */
@@ -26,13 +26,6 @@ struct pattern {
     unsigned mode;
     uint64_t done;
 };
-
-static int64_t now_ns(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec * SECOND + time.tv_nsec;
-}
 
 static void sleep_until(int64_t ns)
 {

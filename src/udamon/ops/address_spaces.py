@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from udamon.errors import NotPermitted, NotSupported
 from udamon.linux.kernel_memory import BadMemory
 from udamon.linux.maps import line_range, read_lines
-from udamon.linux.pagemap import ENTRY_FRAME, ENTRY_PRESENT, open_page_map, page_map_entry
+from udamon.linux.pagemap import ENTRY_FRAME, ENTRY_PRESENT, PRESENT, open_page_map, page_map_entry
+from udamon.linux.pagemap_scan import NoScan, scan_runs
 from udamon.linux.procfs import ProcessId
 from udamon.linux.roots import PROC
-from udamon.model import PAGE_SIZE
+from udamon.model import PAGE_SIZE, Range
 from udamon.ops.kernel_tables import Opened
 
 _PROBES = 8
@@ -28,8 +30,9 @@ _TRIES = 3
 class AddressSpace:
     """The memory of a process as it is now; `root` is the physical address of its topmost table.
 
-    Raises OSError when made (ProcessLookupError where it ends), NotSupported where tables and page map disagree, and
-    NotPermitted where the page map hides frames.
+    Raises, when made, OSError: ProcessLookupError where the process ends, or nothing of it is resident, so that nothing
+    proves which tables are its own. NotSupported where tables and page map disagree, and NotPermitted where the page
+    map hides frames.
     """
 
     def __init__(self, opened: Opened, process: ProcessId, proc: Path = PROC) -> None:
@@ -45,9 +48,10 @@ class AddressSpace:
             self.check()
             with suppress(BadMemory):
                 root = opened.tables.memory.physical(opened.roots.of(process.pid))
-                if root is not None and opened.tables.agrees(
-                    root, self.page_map, self._probes(process, proc)
-                ):
+                probes = self._probes(process, proc)
+                if not probes:
+                    raise ProcessLookupError
+                if root is not None and opened.tables.agrees(root, self.page_map, probes):
                     return root
         self.check()
         raise NotSupported(
@@ -55,30 +59,23 @@ class AddressSpace:
         )
 
     def _probes(self, process: ProcessId, proc: Path) -> Sequence[int]:
-        """Addresses of some present pages, of mappings all over."""
-        found: list[int] = []
-        frames = 0
-        for address in self._candidates(process, proc):
-            entry = page_map_entry(self.page_map, address)
-            if entry & ENTRY_PRESENT:
-                found.append(address)
-                frames |= entry & ENTRY_FRAME
-                if len(found) == _PROBES:
-                    break
-        if found and not frames:
+        """Addresses of some present pages, of mappings all over; empty where none was found."""
+        ranges = [line_range(line) for line in read_lines(process, proc)]
+        if not ranges:
+            raise ProcessLookupError
+        found = list(islice(filter(self._is_present, _candidates(ranges)), _PROBES))
+        if not found:  # most of it was moved out
+            with suppress(NoScan):
+                runs = scan_runs(self.page_map, ranges, PRESENT, PRESENT)
+                found = [run.start for run in islice(runs, _PROBES)]
+        if found and not any(page_map_entry(self.page_map, address) & ENTRY_FRAME for address in found):
             raise NotPermitted(
                 "page frame numbers are kept from you, so that page tables prove nothing; run udamon as root."
             )
         return found
 
-    @staticmethod
-    def _candidates(process: ProcessId, proc: Path) -> Iterator[int]:
-        ranges = [line_range(line) for line in read_lines(process, proc)]
-        if not ranges:
-            raise ProcessLookupError
-        each = max(1, _PROBED // len(ranges))
-        for r in ranges:
-            yield from range(r.start, min(r.end, r.start + each * PAGE_SIZE), PAGE_SIZE)
+    def _is_present(self, address: int) -> bool:
+        return bool(page_map_entry(self.page_map, address) & ENTRY_PRESENT)
 
     def check(self) -> None:
         """Raises ProcessLookupError when no process has this memory any more."""
@@ -88,3 +85,10 @@ class AddressSpace:
         if self.page_map >= 0:
             os.close(self.page_map)
             self.page_map = -1
+
+
+def _candidates(ranges: Sequence[Range]) -> Iterator[int]:
+    """Pages at the beginning of each range."""
+    each = max(1, _PROBED // len(ranges))
+    for r in ranges:
+        yield from range(r.start, min(r.end, r.start + each * PAGE_SIZE), PAGE_SIZE)

@@ -17,10 +17,12 @@ from tests.unit.linux.test_fake import FakeProc
 from udamon.core.target import Target
 from udamon.errors import NotPermitted, NotSupported, OutOfFiles, PauseTooLong, TargetGone, UsageError
 from udamon.linux.held import Held
+from udamon.linux.pagemap import PRESENT as PAGE_PRESENT
+from udamon.linux.pagemap import Run
 from udamon.linux.process_madvise import COLD
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
-from udamon.ops import cold_clearing, hugetlb, idle_clearing, kernel_tables
+from udamon.ops import address_spaces, cold_clearing, hugetlb, idle_clearing, kernel_tables
 from udamon.ops.clearing_way import SHORTAGE_HOLD_NS, Clear
 from udamon.ops.cold_clearing import PIECE
 from udamon.ops.hugetlb import _internal as devices
@@ -169,6 +171,22 @@ def test_tables_that_are_not_the_process(machine: Machine, target: Target) -> No
     machine.write_page_map()
     with pytest.raises(NotPermitted, match="kept from you"):
         machine.census().look(target)
+
+
+def test_a_process_of_which_hardly_anything_is_resident(
+    machine: Machine, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing proves its tables while all of it is moved out; a page far behind the begin of a mapping does."""
+    entries = machine.entries
+    machine.entries = [0] * len(entries)
+    machine.write_page_map()
+    with pytest.raises(TargetGone):
+        machine.census().look(target)
+    machine.entries = [*machine.entries[:0x3FF], PRESENT | 0x3FF, *machine.entries[0x400:]]
+    machine.write_page_map()
+    found = [Run(0x3FF000, 0x400000, PAGE_PRESENT)]
+    monkeypatch.setattr(address_spaces, "scan_runs", lambda *_: iter(found))
+    assert machine.census().look(target) == FOUND
 
 
 def test_memory_that_went(machine: Machine, target: Target) -> None:
