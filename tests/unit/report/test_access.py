@@ -201,7 +201,10 @@ def test_the_cost_is_that_of_all_the_time(tmp_path: Path) -> None:
 
 def test_costs_that_are_not_told_are_left_out(tmp_path: Path) -> None:
     """CPU time alone: nothing is said of memory or checks, which were told as 0."""
-    steps = [snapshot(0, [(0, 4096, 1, 0)]), Event(START, "cost", {"cpu_ns": 10**9, "elapsed_ns": 10**11})]
+    steps: list[Snapshot | Event] = [
+        snapshot(0, [(0, 4096, 1, 0)]),
+        Event(START, "cost", {"cpu_ns": 10**9, "elapsed_ns": 10**11}),
+    ]
     recording = recorded(tmp_path / "a", steps, via="idle", policy="adaptive")
     with RecordingSource(recording) as source:
         words = dict(info.facts(info.measure(source, Catalog(recording))))

@@ -27,7 +27,14 @@ def shot(seq: int, target: int, touched: int) -> Snapshot:
         seq, [(0, COLD, 0, seq), (FILE, FILE + HOT, 20, seq)], target=target, window=S, sample=S // 20
     )
     private = [COLD, HOT]
-    columns = [private, [COLD, 0], [0, touched], [7, 7], [None, None], [None, None]]
+    columns: list[list[int | None]] = [
+        [COLD, HOT],
+        [COLD, 0],
+        [0, touched],
+        [7, 7],
+        [None, None],
+        [None, None],
+    ]
     return replace(
         made, pid=7 + target, touched=array("Q", [0, touched]), resident=array("Q", private),
         sharing=Sharing.of(columns, 0 if target else None),
@@ -66,7 +73,7 @@ def test_cold_bytes_for_sure(tmp_path: Path) -> None:
 @pytest.mark.parametrize("via", ["refs", "idle"])
 def test_limits(tmp_path: Path, via: str) -> None:
     """The limit of both is that of one: their anonymous memory is there once."""
-    found = []
+    found: list[int] = []
     for targets in ((0, 1), (0,), (1,)):
         path = tmp_path / f"{via}-{len(found)}"
         with RecordingSource(recording(path, via, 5 * MIB), Filters(targets=targets)) as source:
