@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -34,9 +35,10 @@ def measure(source: RecordingSource) -> list[Advised]:
             continue
         pid = catalog.target(data["target"]).pid
         for start, end, advice in data.get("mappings", ()):
-            for mapping in history.get(data["target"], ()):
-                if mapping.start <= start < mapping.end and kind_of(mapping.name) in (FILE, LIBRARY):
-                    found.add(Advised(pid, label_of(mapping.name), end - start, advice))
+            mappings = history.get(data["target"], [])
+            at = bisect_right(mappings, start, key=lambda one: one.start) - 1  # they are sorted and disjoint
+            if at >= 0 and start < mappings[at].end and kind_of(mappings[at].name) in (FILE, LIBRARY):
+                found.add(Advised(pid, label_of(mappings[at].name), end - start, advice))
     return sorted(found, key=lambda one: (-one.size, one))
 
 

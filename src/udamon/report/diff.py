@@ -15,7 +15,6 @@ from udamon import text
 from udamon.report import hot_cold, wss
 from udamon.report.catalog import Catalog, upper_bound
 from udamon.report.grain import has_shares
-from udamon.report.heatmap import span
 from udamon.report.hot_cold import Use, amounts, at_most_note
 from udamon.report.levels import LEVELS, PERCENTS
 from udamon.report.source import RecordingSource
@@ -89,7 +88,7 @@ def measure(before: RecordingSource, after: RecordingSource, definition: str = "
         then, now = (group and len(whose) > 1 for group, whose in zip(groups, one.targets, strict=True))
         one.shared = then, now
     order = sorted(moved.values(), key=lambda one: (-abs(one.change), one.label))
-    lengths = [(span(source)[1] or source.start_ns) - source.start_ns for source in (before, after)]
+    lengths = [one.end_ns - one.start_ns for one in sets]
     shares = all(has_shares(source.recording.metadata) for source in (before, after))
     word = "share" if shares else "rate"
     windows = [source.query(WINDOW)[0][0] for source in (before, after)]

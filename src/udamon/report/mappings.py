@@ -99,14 +99,20 @@ def history_of(recording: Recording) -> dict[int, list[Mapping]]:
     """Every target's mappings of all times, sorted and disjoint: where two were in one place, the later one has it. Of
     a mapping that became smaller the rest stays: earlier windows saw that memory."""
     found: dict[int, dict[Mapping, None]] = {}
+    newest: dict[tuple[int, int], Mapping] = {}  # by target and start
     for event in recording.events():
         if event.name == "mappings":
             data: Any = event.data
-            known = found.setdefault(data["target"], {})
+            target = data["target"]
+            known = found.setdefault(target, {})
             for start, end, perms, offset, _inode, name in data.get("add", ()):
                 mapping = Mapping(start, end, perms, offset, name)
+                before = newest.get((target, start))
+                if before is not None and before.end <= end:
+                    known.pop(before, None)  # nothing of it is left, as of a heap that grows all the time
                 known.pop(mapping, None)  # so that the order is that of time
                 known[mapping] = None
+                newest[target, start] = mapping
     return {target: sorted(_latest(known)) for target, known in found.items()}
 
 

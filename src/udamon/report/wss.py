@@ -25,6 +25,7 @@ from udamon.report import groups
 from udamon.report.catalog import Catalog
 from udamon.report.grain import is_sampled
 from udamon.report.groups import GroupBounds, between, distribution, light
+from udamon.report.heatmap import span
 from udamon.report.hot_cold import at_most_note
 from udamon.report.levels import FEWEST, LEVELS, PERCENTS, told, too_few
 from udamon.report.owners import Owner, no_mappings, owners_of, places_of
@@ -179,6 +180,8 @@ class WorkingSet:
     """The shortest and the longest window."""
     uneven: bool = False
     """Windows are of unlike lengths, and not only the first or the last of them."""
+    end_ns: int = 0
+    """The end of the last moment: the last of `over_time` may be where a bin begins."""
 
     @property
     def exact(self) -> dict[str, int | None] | None:
@@ -289,6 +292,7 @@ def measure(
         over_bounds,
         (windows[0], windows[1]),
         windows[3] > _UNEVEN * windows[2],
+        span(source)[1] or 0,
     )
 
 
@@ -559,7 +563,7 @@ def _chart(report: WorkingSet, catalog: Catalog, terminal: Terminal, height: int
         lines.append(
             f"  {label:>10}  {''.join(_block(size / top * height - level + 1, terminal) for size in columns)}".rstrip()
         )
-    ends = (report.over_time[side][0] for side in (0, -1))
+    ends = report.over_time[0][0], report.end_ns
     first, end = (f"{clock(time - report.start_ns)}{catalog.wall(time)}" for time in ends)
     bounded = report.group is not None or report.total.least != report.total.bytes == report.total.most
     note = ["  over time: the upper bound"] if bounded else []

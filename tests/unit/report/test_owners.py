@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -104,6 +105,22 @@ def test_memory_of_a_mapping_that_shrank_keeps_its_name(tmp_path: Path) -> None:
     assert [size for _, size in by_mapping.over_time] == [size, small]
     (owner,) = by_mapping.owners or []
     assert (owner.label, owner.size) == ("heap", size)
+
+
+def test_every_page_has_the_latest_mapping_that_it_was_in(tmp_path: Path) -> None:
+    """Mappings that come in any order and place, page by page: by the definition, and as it is computed."""
+    random = Random(3)
+    for number in range(60):
+        steps: list[Snapshot | Event] = []
+        expected: dict[int, str] = {}
+        for time in range(random.randint(1, 25)):
+            start, name = random.randint(0, 12), random.choice(["/a", "/b", ""])
+            end = start + random.randint(1, 8)
+            steps.append(mapped((start * 4096, end * 4096, "rw-p", 0, name), time=START + time))
+            expected |= dict.fromkeys(range(start, end), name)
+        (mappings,) = history_of(record(tmp_path / str(number), steps)).values()
+        found = [(page, one.name) for one in mappings for page in range(one.start // 4096, one.end // 4096)]
+        assert found == sorted(expected.items())
 
 
 def test_shared_between_mappings_by_bytes(tmp_path: Path) -> None:

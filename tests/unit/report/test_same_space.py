@@ -28,7 +28,7 @@ def shot(seq: int, target: int, touched: int) -> Snapshot:
     )
     private = [COLD, HOT]
     columns: list[list[int | None]] = [
-        [*private],
+        [COLD, HOT],
         [COLD, 0],
         [0, touched],
         [7, 7],

@@ -71,6 +71,16 @@ def one(seq: int, touched: int, target: int = 0) -> Snapshot:
     return snap(seq, [(0x100000, 0x200000, 1, 0, touched)], target)
 
 
+def test_the_curve_ends_where_the_recording_does(tmp_path: Path) -> None:
+    """Of 250 windows of 100 ms the last point stands for three of them; the axis ends at 25 s."""
+    recording = record(tmp_path / "a", [one(seq, 4096) for seq in range(250)])
+    with RecordingSource(recording) as source:
+        report = wss.measure(source)
+    axis = wss.render(report, Catalog(recording), Terminal(80, 0, False)).splitlines()[-1]
+    assert axis.split("(")[0].split() == ["100", "ms"]
+    assert " 25 s" in axis
+
+
 def test_percentiles_are_linear_over_all_snapshots(tmp_path: Path) -> None:
     """Of 0 (a snapshot without regions), 100, 200, 300, 1000 the percentiles interpolate."""
     steps: list[Snapshot | Event] = [snap(0, []), one(1, 300), one(2, 100), one(3, 1000), one(4, 200)]

@@ -107,7 +107,7 @@ def cold(place: int) -> str:
                 SUM(CAST(COALESCE(cold_bytes_high[{age}], cold_bytes[{age}]) AS DOUBLE)) AS cold_high,
                 COUNT(*) AS row_count,
                 COUNT(cold_bytes[{age}]) AS telling,
-                SUM(coverage) AS covered
+                SUM(coverage) AS covered, COUNT(coverage) AS covering
             FROM services GROUP BY {IDENTITY}, window_begin
         )
         SELECT {IDENTITY},
@@ -118,7 +118,7 @@ def cold(place: int) -> str:
             AVG(cold_high) AS cold_bytes_high,
             SUM(cold) / NULLIF(SUM(resident), 0.0e0) AS cold_share,
             CAST(SUM(telling) AS DOUBLE) / CAST(SUM(row_count) AS DOUBLE) AS telling_share,
-            SUM(covered) / CAST(SUM(row_count) AS DOUBLE) AS coverage
+            SUM(covered) / NULLIF(CAST(SUM(covering) AS DOUBLE), 0.0e0) AS coverage
         FROM moments GROUP BY {IDENTITY}
         ORDER BY cold_bytes DESC NULLS LAST, {IDENTITY}
     """
@@ -282,7 +282,8 @@ def coverage(place: int) -> str:
         WITH hosts AS (
             SELECT {IDENTITY}, host, machine, MIN(epoch) AS first_epoch, MAX(epoch) AS last_epoch,
                 COUNT(*) AS row_count,
-                SUM(coverage) AS covered, SUM(seconds) AS watched, COUNT(cold_bytes[{age}]) AS telling,
+                SUM(coverage) AS covered, COUNT(coverage) AS covering, SUM(seconds) AS watched,
+                COUNT(cold_bytes[{age}]) AS telling,
                 SUM(CASE WHEN grain = 'mapping' THEN 1 ELSE 0 END) AS coarse
             FROM services GROUP BY {IDENTITY}, host, machine
         ),
@@ -292,7 +293,7 @@ def coverage(place: int) -> str:
             SUM(row_count) AS row_count,
             CAST(SUM((last_epoch - first_epoch) / {double(WINDOW_SECONDS)} + 1.0e0) AS BIGINT) AS expected_rows,
             SUM(watched) / CAST(SUM(row_count) AS DOUBLE) / {double(WINDOW_SECONDS)} AS watched_share,
-            SUM(covered) / CAST(SUM(row_count) AS DOUBLE) AS coverage,
+            SUM(covered) / NULLIF(CAST(SUM(covering) AS DOUBLE), 0.0e0) AS coverage,
             CAST(SUM(telling) AS DOUBLE) / CAST(SUM(row_count) AS DOUBLE) AS telling_share,
             CAST(SUM(coarse) AS DOUBLE) / CAST(SUM(row_count) AS DOUBLE) AS mapping_share
         FROM hosts CROSS JOIN fleet GROUP BY {IDENTITY}

@@ -258,6 +258,16 @@ def test_outliers_are_far_from_the_median(tmp_path: Path) -> None:
     assert row["score"] == pytest.approx(0.6745 * 99.5 / 2.0)
 
 
+@pytest.mark.parametrize("kind", ["cold", "coverage"])
+def test_rows_that_do_not_tell_their_coverage_count_for_none(tmp_path: Path, kind: str) -> None:
+    """Of three rows two tell it, 1 and 0.5: their mean, and not as if the third had seen nothing."""
+    put(tmp_path, "services", [
+        service(window=n, coverage=value) for n, value in enumerate((1.0, 0.5, float("nan")))
+    ])  # fmt: skip
+    (row,) = report(tmp_path, kind).rows
+    assert row["coverage"] == pytest.approx(0.75)
+
+
 def test_coverage_tells_what_was_not_seen(tmp_path: Path) -> None:
     rows = [service(host="a", window=n) for n in range(0, 30, 2)]
     rows += [service(host="b", window=n, coverage=0.5, cold=None, grain="mapping") for n in range(5)]
