@@ -521,6 +521,12 @@ class Strata(NamedTuple):
     start: array[int]
     end: array[int]
 
+class Spread(NamedTuple):
+    """Places, in their order by address."""
+
+    start: array[int]
+    end: array[int]
+
 class Told(NamedTuple):
     """Rates of segments, and differences between one and the next."""
 
@@ -541,6 +547,12 @@ def strata(*, start: Buffer, end: Buffer, offset: int, cell: int, width: int, in
     """Places of `width` bytes: one `offset` bytes into the ranges taken together, then one every `cell` bytes. None
     reaches beyond its range: of a place that lies in several, it is the part in which its byte `inside` lies. Raises
     ValueError.
+    """
+
+def spread(*, start: Buffer, end: Buffer, first: int, count: int, grain: int) -> Spread:
+    """Pages at the places `first`, `first` + 1, … of one sequence, at most `count` of them and one in each unit of
+    `grain` bytes of the ranges taken together. Consecutive places are spread evenly over the ranges, and so are those
+    of several calls that follow each other. Raises ValueError.
     """
 
 class Gaps(NamedTuple):
