@@ -75,6 +75,7 @@ class Fit(NamedTuple):
     accessed: int
     judged: Judged
     share: float
+    known: float
     told_share: float
 
     def gaps(self) -> list[tuple[float, float, float]]:
@@ -107,9 +108,11 @@ def fit(
     judged: Judged = NOT_JUDGED,
     judge: bool = True,
     old_share: float = 0.0,
+    old_known: float = 0.0,
 ) -> Fit:
     """Fit the space [0, end); `end` in pages, `density` in steps per byte. `levels`, `rates` and touched `shares` of
-    the segments before: the lowest of all, and 0, unless given; `old_share` of all bytes. `judged`: the sums so far."""
+    the segments before: the lowest of all, and 0, unless given; `old_share` of all bytes, `old_known` of those outside
+    of the lowest level. `judged`: the sums so far."""
     tables = tables or by_hand()
     buffers = fit_buffers(pack(points), tables, before, levels, rates, shares)
     found = steps_fit(
@@ -118,8 +121,8 @@ def fit(
         outlier_room=outlier_room, settled=settled, reach_keep=0.5, quiet=quiet,
         near=near, density=density,
         judge=judge, judged_checks=judged.checks, judged_hits=judged.hits, judged_expected=judged.expected,
-        judged_squares=judged.squares, judged_shares=judged.shares, judged_keep=0.5,
-        old_share=old_share, judged_errors=2.0,
+        judged_squares=judged.squares, judged_shares=judged.shares, judged_known=judged.known,
+        judged_met=judged.met, judged_keep=0.5, old_share=old_share, old_known=old_known, judged_errors=2.0,
     )  # fmt: skip
     outliers = iter(found.outliers)
     return Fit(
@@ -127,7 +130,7 @@ def fit(
         list(found.seen), list(found.low), list(found.high), list(found.reach),
         list(zip(found.was, found.now, strict=True)), list(found.islands),
         list(zip(outliers, outliers, outliers, outliers, strict=True)), found.appeared, found.accessed,
-        judged_of(found), found.share, found.told_share,
+        judged_of(found), found.share, found.known, found.told_share,
     )  # fmt: skip
 
 

@@ -360,7 +360,7 @@ class Fit(NamedTuple):
     island that appeared. Four addresses for each outlier: end of the point before, its own start and end, start of the
     point after. `appeared` steps were nowhere before, `accessed` segments have a rate above `quiet`; `error` is the
     standard error of all touched bytes, as a share of them; `share` is the touched share of all bytes by `fitted`,
-    `told_share` by `touched`."""
+    `known` of all bytes outside of the lowest level, `told_share` by `touched`."""
 
     state: bytes
     since: bytes
@@ -382,12 +382,15 @@ class Fit(NamedTuple):
     accessed: int
     error: float
     share: float
+    known: float
     told_share: float
     judged_checks: float
     judged_hits: float
     judged_expected: float
     judged_squares: float
     judged_shares: float
+    judged_known: float
+    judged_met: float
 
 def steps_fit(
     *,
@@ -427,8 +430,11 @@ def steps_fit(
     judged_expected: float,
     judged_squares: float,
     judged_shares: float,
+    judged_known: float,
+    judged_met: float,
     judged_keep: float,
     old_share: float,
+    old_known: float,
     judged_errors: float,
 ) -> Fit:
     """The most probable steps behind points (see points_take), by the tables of core.adaptive.likelihood.
@@ -442,7 +448,7 @@ def steps_fit(
     distance counts as that many times longer; `near` 0: nowhere.
 
     The judged sums are of new answers that spanned the aggregation, where there are any (`judge`), and of what the fit
-    before expected of them (`old_fitted`, `old_share`); `judged_keep` of those that are handed in is left. Where fewer
+    before expected of them (`old_fitted`, `old_share`, `old_known`); `judged_keep` of those that are handed in is left. Where fewer
     were accessed than expected, by more than `judged_errors` standard errors, touched shares become smaller.
 
     Where the points of a segment from before some time speak for a level that differs by more than
@@ -521,6 +527,12 @@ class Strata(NamedTuple):
     start: array[int]
     end: array[int]
 
+class Spread(NamedTuple):
+    """Places, in their order by address."""
+
+    start: array[int]
+    end: array[int]
+
 class Told(NamedTuple):
     """Rates of segments, and differences between one and the next."""
 
@@ -541,6 +553,12 @@ def strata(*, start: Buffer, end: Buffer, offset: int, cell: int, width: int, in
     """Places of `width` bytes: one `offset` bytes into the ranges taken together, then one every `cell` bytes. None
     reaches beyond its range: of a place that lies in several, it is the part in which its byte `inside` lies. Raises
     ValueError.
+    """
+
+def spread(*, start: Buffer, end: Buffer, first: int, count: int, grain: int) -> Spread:
+    """Pages at the places `first`, `first` + 1, … of one sequence, at most `count` of them and one in each unit of
+    `grain` bytes of the ranges taken together. Consecutive places are spread evenly over the ranges, and so are those
+    of several calls that follow each other. Raises ValueError.
     """
 
 class Gaps(NamedTuple):

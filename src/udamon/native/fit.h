@@ -26,9 +26,11 @@ enum { STATES = 16 };
     VALUE(near, I) VALUE(density, d) /* see crowd_at; steps per byte that `jump` is of */                             \
     /* Whether there are new checks that spanned an aggregation. Of those before, as they were when they were new:    \
      * their number, accesses among them, how many were expected, squares of the differences, and shares of all bytes \
-     * that were taken for touched; what is left of these sums; that share now; standard errors that are chance. */   \
+     * that were taken for touched; of these the shares outside of quiet memory, and accesses that were met in quiet   \
+     * memory; what is left of these sums; those shares now; standard errors that are chance. */                      \
     VALUE(judge, p) VALUE(judged_checks, d) VALUE(judged_hits, d) VALUE(judged_expected, d) VALUE(judged_squares, d)  \
-    VALUE(judged_shares, d) VALUE(judged_keep, d) VALUE(old_share, d) VALUE(judged_errors, d)
+    VALUE(judged_shares, d) VALUE(judged_known, d) VALUE(judged_met, d) VALUE(judged_keep, d) VALUE(old_share, d)      \
+    VALUE(old_known, d) VALUE(judged_errors, d)
 #define RESULTS(ARRAY, VALUE)                                                                                         \
     /* Per segment, of which there is one more than steps; `bounds` has all their ends. `fitted` are touched shares   \
      * as the fit has them, `touched` after checks were judged by such. */                                            \
@@ -40,9 +42,9 @@ enum { STATES = 16 };
     ARRAY(was, Q) ARRAY(now, Q) ARRAY(islands, Q) ARRAY(outliers, Q)                                                  \
     VALUE(appeared, Q) VALUE(accessed, Q) VALUE(error, d)                                                             \
     /* Of all bytes: the share that the fit has for touched, and the same after checks were judged. */                \
-    VALUE(share, d) VALUE(told_share, d)                                                                              \
+    VALUE(share, d) VALUE(known, d) VALUE(told_share, d)                                                              \
     VALUE(judged_checks, d) VALUE(judged_hits, d) VALUE(judged_expected, d) VALUE(judged_squares, d)                  \
-    VALUE(judged_shares, d)
+    VALUE(judged_shares, d) VALUE(judged_known, d) VALUE(judged_met, d)
 #include "interface.h"
 
 _Static_assert(2 * KINDS == 10, "the shape of table says so");

@@ -60,13 +60,34 @@ static double share_of(const struct results *out, const double *touched)
     return total > 0 ? sum / total : 0;
 }
 
+/* All that can be looked at: its bytes, and the weight of the checks that spanned the aggregation. */
+struct whole {
+    double bytes, checks;
+};
+
+static struct whole whole_of(const struct fit *f, const struct results *out)
+{
+    struct whole all = {0};
+    for (size_t k = 0; k < out->state.count; k++) {
+        all.bytes += out->state.at[k] == NOTHING ? 0 : size_at(out, k);
+        all.checks += f->spanned[k].checks;
+    }
+    return all;
+}
+
+/* Whether a segment is so small that of its kind most are never met: less than half a check is expected there. */
+static int is_island(const struct results *out, size_t k, struct whole all)
+{
+    return out->state.at[k] != 0 && out->state.at[k] != NOTHING && all.checks * size_at(out, k) < all.bytes / 2;
+}
+
 /* New answers of checks that spanned the aggregation, against what the fit before expected of them. */
-static void judge(const struct fit *f, struct results *out)
+static void judge(const struct fit *f, struct results *out, struct whole all)
 {
     const struct arguments *in = f->in;
     const struct point *p = in->points.at;
-    double checks = 0, hits = 0, expected = 0, squares = 0;
-    size_t old = 0, older = 0;
+    double checks = 0, hits = 0, expected = 0, squares = 0, met = 0;
+    size_t old = 0, now = 0, older = 0;
     for (size_t i = 0; i < f->points && in->judge; i++) {
         if ((p[i].kind & ~HIT) != WHOLE)
             continue;
@@ -75,11 +96,15 @@ static void judge(const struct fit *f, struct results *out)
             continue;
         while (old < in->old_place.count && in->old_place.at[old] <= p[i].start)
             old++;
+        while (now + 1 < out->state.count && out->bounds.at[now + 1] <= p[i].start)
+            now++;
         double hit = p[i].kind & HIT, chance = in->old_fitted.at[old];
         checks++;
         hits += hit;
         expected += chance;
         squares += (hit - chance) * (hit - chance);
+        if (in->old_state.at[old] == 0 && (out->state.at[now] == 0 || is_island(out, now, all)))
+            met += hit;
     }
     double share = in->old_share;
     if (older == 0 && checks > 0) { /* what was expected came of no such checks: their mean is all there is to judge by */
@@ -92,6 +117,8 @@ static void judge(const struct fit *f, struct results *out)
     out->judged_expected = in->judged_keep * in->judged_expected + expected;
     out->judged_squares = in->judged_keep * in->judged_squares + squares;
     out->judged_shares = in->judged_keep * in->judged_shares + checks * share;
+    out->judged_known = in->judged_keep * in->judged_known + checks * in->old_known;
+    out->judged_met = in->judged_keep * in->judged_met + met;
 }
 
 /* Segments were cut by the same answers that their shares are of: misses are cut out, and what is left was accessed. Answers
@@ -124,31 +151,36 @@ static void correct(const struct fit *f, struct results *out)
 }
 
 /* Islands so small that most are never met: each that is met becomes a segment of its own, so that the memory around seems
- * to have none, though it has those that were missed. Whole spans lie everywhere alike: of them the share that met such
- * islands is the share of the bytes that all such islands have. What is more than known, and than chance, lies in the
- * memory of the lowest level. */
-static void add_unmet(const struct fit *f, struct results *out)
+ * to have none, though it has those that were missed. Whole spans lie everywhere alike: those that saw accesses in memory
+ * that the fit before had for quiet say which share of all bytes was not known. What was found since is no part of that.
+ *
+ * Of memory that changes this says too much: what was not known then may be quiet now. So it is kept near to what is known
+ * less well, but for the memory as it is: of whole spans the share that met islands is the share of the bytes that all
+ * islands have, found or not. What is more than chance is put into the memory of the lowest level. */
+static void add_unmet(const struct fit *f, struct results *out, struct whole all)
 {
-    double checks = 0, met = 0, known = 0, quiet = 0, total = 0;
+    double quiet = 0, told = 0, known = 0, islands = 0, met = 0;
     for (size_t k = 0; k < out->state.count; k++) {
-        double size = size_at(out, k);
-        checks += f->spanned[k].checks;
-        total += out->state.at[k] == NOTHING ? 0 : size;
+        double size = size_at(out, k), touched = size * out->touched.at[k];
+        *(out->state.at[k] == 0 ? &told : &known) += touched;
         quiet += out->state.at[k] == 0 ? size : 0;
-    }
-    for (size_t k = 0; k < out->state.count; k++) {
-        double size = size_at(out, k);
-        if (out->state.at[k] != 0 && out->state.at[k] != NOTHING && checks * size < total / 2) {
+        if (is_island(out, k, all)) {
             met += f->spanned[k].hits;
-            known += size * out->touched.at[k];
+            islands += touched;
         }
     }
-    double more = met > 0 ? met / checks * total - known : 0;
-    if (quiet == 0 || more <= sqrt(met) / checks * total)
+    out->known = all.bytes > 0 ? known / all.bytes : 0;
+    double n = out->judged_checks;
+    if (met <= 0 || quiet == 0 || n <= 0)
+        return;
+    double found = fmax(out->known - out->judged_known / n, 0), more = out->judged_met / n - found - told / all.bytes;
+    double now = met / all.checks - islands / all.bytes, chance = sqrt(met) / all.checks;
+    more = fmin(fmax(more, now - chance), now + chance);
+    if (more <= sqrt(out->judged_met) / n)
         return;
     for (size_t k = 0; k < out->state.count; k++)
         if (out->state.at[k] == 0)
-            out->touched.at[k] = fmin(out->touched.at[k] + more / quiet, 1);
+            out->touched.at[k] = fmin(out->touched.at[k] + more * all.bytes / quiet, 1);
 }
 
 /* The standard error of all touched bytes, as a share of them; 0 where there are none. */
@@ -165,11 +197,12 @@ static double error_of(const struct results *out)
 
 void fit_touched(struct fit *f, struct results *out)
 {
+    struct whole all = whole_of(f, out);
     touched_shares(f, out);
-    add_unmet(f, out);
+    judge(f, out, all);
+    add_unmet(f, out, all);
     out->share = share_of(out, out->touched.at);
     memcpy(out->fitted.at, out->touched.at, out->touched.count * sizeof(double));
-    judge(f, out);
     correct(f, out);
     out->told_share = share_of(out, out->touched.at);
     out->error = error_of(out);

@@ -441,21 +441,76 @@ def test_checks_are_judged_by_the_fit_before() -> None:
     steps = [Step(50, 50, 50)]
     found = fit(sorted([*old, *new]), before=steps, end=100, shares=[0.2, 0.7], judged=before, old_share=0.45)
     squares = 3 * 0.8**2 + 7 * 0.2**2 + 3 * 0.3**2 + 0.7**2
-    assert found.judged == pytest.approx((4 + 14, 1 + 6, 2 + 2 + 2.8, 1.5 + squares, 3 + 14 * 0.45))
+    assert found.judged[:5] == pytest.approx((4 + 14, 1 + 6, 2 + 2 + 2.8, 1.5 + squares, 3 + 14 * 0.45))
 
 
 def test_checks_that_were_judged_are_not_judged_again() -> None:
     points = [Point(5 * PAGE, WHOLE, 1), Point(9 * PAGE, WHOLE + HIT, 0)]
-    before = Judged(8.0, 2.0, 4.0, 3.0, 6.0)
+    before = Judged(8.0, 2.0, 4.0, 3.0, 6.0, 5.0, 1.0)
     found = fit(points, end=100, shares=[0.2], judged=before, old_share=0.45, judge=False)
-    assert found.judged == pytest.approx((4.0, 1.0, 2.0, 1.5, 3.0))
+    assert found.judged == pytest.approx((4.0, 1.0, 2.0, 1.5, 3.0, 2.5, 0.5))
 
 
 def test_first_checks_are_judged_by_their_mean() -> None:
     """The fit before had none, so what it expected is of one-tick checks. Two of eight are accesses: 8 · ¼ · ¾."""
     points = [Point(page * PAGE, WHOLE + HIT * (page < 2), 0) for page in range(8)]
     found = fit(points, end=100, shares=[0.9], old_share=0.9)
-    assert found.judged == pytest.approx((8, 2, 2, 1.5, 2))
+    assert found.judged[:5] == pytest.approx((8, 2, 2, 1.5, 2))
+
+
+ISLANDS = (100, 500)
+"""Where two islands of 4 pages are, among 1000 pages of which every tenth has a check that spanned the aggregation."""
+
+
+def with_islands(met: float, known: float) -> Fit:
+    """A fit that knows both. Of 100 checks before, `met` saw accesses in quiet memory, and `known` is the sum of the
+    shares that were known; twice that is handed in, of which half is left."""
+    spanning = [Point(page * PAGE, WHOLE + HIT * (page in ISLANDS), 1) for page in range(0, 1000, 10)]
+    ticks = [Point(page * PAGE, HIT, 1) for first in ISLANDS for page in range(first, first + 4)]
+    around = [Point(page * PAGE, MISS, 1) for first in ISLANDS for page in (first - 1, first + 4)]
+    judged = Judged(200.0, 4.0, 4.0, 4.0, 4.0, 2 * known, 2 * met)
+    found = fit(sorted([*spanning, *ticks, *around]), end=1000, judged=judged, judge=False)
+    assert found.state == [COLD, HOT, COLD, HOT, COLD]
+    assert found.known == pytest.approx(0.008, rel=0.05)
+    return found
+
+
+def test_what_checks_met_and_was_not_known_is_put_into_quiet_memory() -> None:
+    """0.03 were met and not known. When they were, 0.4 of 100 checks' shares were known, 0.004; now it is 0.008."""
+    found = with_islands(met=3.0, known=0.4)
+    assert found.share == pytest.approx(found.known + 0.03 - (found.known - 0.004))
+    assert found.touched[0] == found.touched[2] == found.touched[4] > 0
+
+
+def test_what_was_not_known_is_kept_near_to_what_islands_have_now() -> None:
+    """Two of the 100 checks met islands: 0.02, and a standard error of it is 0.014."""
+    found = with_islands(met=5.0, known=0.8)
+    assert found.share == pytest.approx(0.02 + 2**0.5 / 100)
+
+
+def test_what_was_not_known_and_is_no_more_than_chance_is_none() -> None:
+    """0.5 of 100 checks; their standard error is 0.7."""
+    found = with_islands(met=0.5, known=0.8)
+    assert (found.share, found.touched[0]) == (found.known, 0)
+
+
+def test_less_that_is_known_now_makes_nothing_of_what_was_met() -> None:
+    """Twice as much was known: what is gone since was no error."""
+    found = with_islands(met=2.5, known=1.6)
+    assert found.share == pytest.approx(found.known + 0.025)
+
+
+def test_checks_that_met_what_was_not_known() -> None:
+    """New hits: three in what becomes an island, one that is none yet, three in what was hot before, and six in what
+    becomes a large segment. Four count. A share of 0.3 was known at each of the 13 checks."""
+    hits = [10, 11, 12, 30, 60, 61, 62, *range(80, 98, 3)]
+    new = [Point(page * PAGE, WHOLE + HIT, 0) for page in hits]
+    new += [Point(page * PAGE, MISS, 0) for page in (5, 8, 9, 13, 14, 20, 25, 28, 32, 36, 40, 50, 70, 73, 76)]
+    hot = [Point(page * PAGE, HIT, 1) for page in (58, 63, 64)]
+    steps = [Step(57, 57, 57), Step(66, 66, 66, -1.0)]
+    found = fit(sorted([*new, *hot]), before=steps, end=100, levels=[COLD, HOT, COLD], old_known=0.3)
+    assert [state == COLD for state in found.state] == [True, False, True, False, True, False]
+    assert found.judged[5:] == pytest.approx((13 * 0.3, 4))
 
 
 def test_the_touched_share_is_of_all_bytes_but_holes() -> None:
@@ -471,7 +526,7 @@ def call(buffers: list[bytes | array[int] | array[float]], unchanged: int = 2) -
         **named("steps_fit", buffers), unchanged=unchanged, begin=0, end=100 * PAGE, ticks=20, prior=2.0, drift=0.0,
         change=9.0, least_change=0.2, surprise=2.5, outlier_age=1, outlier_room=0, settled=255,
         reach_keep=0.5, quiet=0.02, near=0, density=1.0, judge=True, judged_checks=9.0, judged_hits=3.0,
-        judged_expected=8.0, judged_squares=2.0, judged_shares=3.0, judged_keep=0.9, old_share=0.1, judged_errors=2.0,
+        judged_expected=8.0, judged_squares=2.0, judged_shares=3.0, judged_known=2.5, judged_met=1.0, judged_keep=0.9, old_share=0.1, old_known=0.05, judged_errors=2.0,
     )  # fmt: skip
     return len(found.state)
 

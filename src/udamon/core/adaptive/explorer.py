@@ -19,6 +19,7 @@ class Explorer:
         self._found = False
         self._unsure = False
         self._aggregations = 0
+        self._places = 0
         self.awake = False
         """Something differs from the rest."""
         self.turn = 0
@@ -62,6 +63,12 @@ class Explorer:
         self._found = False
         if not self.awake:
             self._cautious *= 2
+
+    def places(self, count: int) -> int:
+        """The first of the next `count` places to explore, by their number in the sequence of Space.spread."""
+        first = self._places
+        self._places += count
+        return first
 
     def wanted(self, budget: int) -> float:
         """Checks for exploration in an aggregation with `budget` checks."""

@@ -13,7 +13,8 @@ class Judged(NamedTuple):
     """Sums over the checks that spanned an aggregation, of each as it was when it was new; older ones weigh less.
 
     `checks` their number, `hits` accesses among them, `expected` how many the fit before had expected of them,
-    `squares` of the differences of each, `shares` of all bytes that the fit before took for touched.
+    `squares` of the differences of each, `shares` of all bytes that the fit before took for touched, and `known` of
+    all bytes outside of quiet memory. `met` are the accesses in memory that was taken for quiet.
     """
 
     checks: float = 0.0
@@ -21,6 +22,8 @@ class Judged(NamedTuple):
     expected: float = 0.0
     squares: float = 0.0
     shares: float = 0.0
+    known: float = 0.0
+    met: float = 0.0
 
     def bounds(self, share: float, told: float, errors: float) -> tuple[float, float]:
         """The touched share of all bytes, at least and at most, by `errors` standard errors: `share` by the fit, as
@@ -49,5 +52,6 @@ class Judged(NamedTuple):
 def judged_of(fit: Fit) -> Judged:
     """The sums after that fit."""
     return Judged(
-        fit.judged_checks, fit.judged_hits, fit.judged_expected, fit.judged_squares, fit.judged_shares
-    )
+        fit.judged_checks, fit.judged_hits, fit.judged_expected, fit.judged_squares, fit.judged_shares,
+        fit.judged_known, fit.judged_met,
+    )  # fmt: skip

@@ -38,12 +38,18 @@ class SlotPlan:
         self._doubtful()
         self._refresh(turn)
 
-    def explore(self, explorer: Explorer, checks: float, span: int) -> None:
-        """One place in each of `checks` equal cells of the resident bytes, from another eighth each time."""
+    def explore(self, explorer: Explorer, checks: float) -> None:
+        """Look for what is not known: one tick each, at the next places of a sequence that hardly repeats itself."""
+        count = min(int(checks), self._left)
+        self._ask_each(*self._steps.space.spread(explorer.places(count), count, self._steps.grain), 1)
+
+    def measure(self, explorer: Explorer, checks: float, ticks: int) -> None:
+        """Look all the time at one place in each of `checks` equal cells of the resident bytes, from another eighth
+        each time. What is known is looked at as often as the rest, unlike by `explore`, so shares are right."""
         starts, ends = self._steps.space.strata(
             min(int(checks), self._left), explorer.turn, self._steps.grain
         )
-        self._ask_each(starts, ends, span)
+        self._ask_each(starts, ends, ticks)
 
     def pass_on(self, relay: Relay, ticks: int) -> None:
         """The pages whose checks go on from the stretch before, in all of this one."""
@@ -52,9 +58,9 @@ class SlotPlan:
         relay.ask(range(first, len(self._slots)))
 
     def choose(self, relay: Relay, explorer: Explorer, checks: float, ticks: int) -> None:
-        """Pages for checks that will go on in the stretches that follow, spread as those that explore."""
+        """Pages for checks that will go on in the stretches that follow, spread as those that measure."""
         first = len(self._slots)
-        self.explore(explorer, checks, ticks)
+        self.measure(explorer, checks, ticks)
         relay.ask(range(first, len(self._slots)))
 
     @property

@@ -144,10 +144,10 @@ class AdaptivePolicy:
         wanted = explorer.wanted(share)
         spanning = wanted * self.parameters.whole_share
         if 4 * ticks >= 3 * whole:
-            plan.explore(explorer, spanning, ticks)
+            plan.measure(explorer, spanning, ticks)
         elif not first_look and not one.relay.running and 4 * (whole - self._passed) >= 3 * whole:
             plan.choose(one.relay, explorer, spanning, ticks)
-        plan.explore(explorer, wanted, 1)
+        plan.explore(explorer, wanted)
 
     def _choose(self) -> None:
         """Whose turn it is. Where there are too many for all to be looked at: those who have waited longest."""

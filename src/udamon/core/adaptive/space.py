@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 
 from udamon.model import PAGE_SIZE, Range
-from udamon.native._native import MOST_PAGES, strata
+from udamon.native._native import MOST_PAGES, spread, strata
 from udamon.ranges import overlap
 
 PHASES = (0, 4, 2, 6, 1, 5, 3, 7)
@@ -46,6 +46,16 @@ class Space:
         return strata(
             start=start, end=end, offset=offset * grain, cell=cell * grain, width=width * grain, inside=inside * grain,
         )  # fmt: skip
+
+    def spread(self, first: int, count: int, grain: int = PAGE_SIZE) -> tuple[array[int], array[int]]:
+        """Starts and ends ('Q') of at most `count` pages: those of the places `first`, `first` + 1, … of a sequence of
+        which any part is spread evenly over the resident bytes.
+
+        It comes to a page again only when most of the others had their turn, as long as the resident bytes stay the
+        same. Where pages have `grain` bytes, that holds for these.
+        """
+        start, end = self._columns
+        return spread(start=start, end=end, first=first, count=count, grain=grain)
 
 
 def columns_of(ranges: Sequence[Range]) -> tuple[array[int], array[int]]:

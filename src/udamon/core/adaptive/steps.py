@@ -55,9 +55,10 @@ class Steps:
         self._retimed_us = 0
         self._expected = (range(0), 0.0, 0.0)
         self._usual = 1.0  # share of the expected accesses that usually fail to come
-        # Touched shares of segments and of all bytes, as checks are judged by them; and of all bytes after that.
+        # Touched shares of segments and of all bytes, as checks are judged by them; of all bytes after that; and of all
+        # bytes outside of quiet memory.
         self._fitted = array("d", [0.0])
-        self._share = self._told_share = 0.0
+        self._share = self._told_share = self._known = 0.0
         self._judged = Judged()
         self._judged_keep = 1.0
         self._judge = False  # since the last fit, checks that spanned an aggregation were answered
@@ -204,14 +205,16 @@ class Steps:
             reach_keep=parameters.reach_keep, quiet=parameters.refresh_rate, near=parameters.near_steps,
             density=expected / size, judge=self._judge,
             judged_checks=self._judged.checks, judged_hits=self._judged.hits, judged_expected=self._judged.expected,
-            judged_squares=self._judged.squares, judged_shares=self._judged.shares, judged_keep=self._judged_keep,
-            old_share=self._share, judged_errors=parameters.judged_errors,
+            judged_squares=self._judged.squares, judged_shares=self._judged.shares, judged_known=self._judged.known,
+            judged_met=self._judged.met, judged_keep=self._judged_keep, old_share=self._share, old_known=self._known,
+            judged_errors=parameters.judged_errors,
         )  # fmt: skip
         self.state, self.rate, self.touched, self.seen = fit.state, fit.rate, fit.touched, fit.seen
         self.doubt, self.bounds, self.height = fit.doubt, fit.bounds, fit.height
         self.low, self.high, self.reach, self.outliers = fit.low, fit.high, fit.reach, fit.outliers
         self._judged, self._judged_keep, self._judge = judged_of(fit), 1.0, False
         self._fitted, self._share, self._told_share = fit.fitted, fit.share, fit.told_share
+        self._known = fit.known
         self.error, self.appeared, self.islands = fit.error, fit.appeared, fit.islands
         if len(self.ages.starts) > 1:
             for was, now in zip(fit.was, fit.now, strict=True):

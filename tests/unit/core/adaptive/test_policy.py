@@ -96,6 +96,21 @@ def test_while_all_agree_all_checks_are_made_at_once() -> None:
     assert (ticks, sum(slots.checks), set(slots.span)) == (1, 32, {1})
 
 
+def test_exploration_comes_to_a_page_again_only_after_most_others() -> None:
+    """Checks of one tick at one page are those that explore, and a few around what was found."""
+    simulation = Simulation(Memory(SIZE, Island(3000, 3200, 1.0)), checks=400)
+    explored: list[int] = []
+    for _ in range(20):
+        simulation.aggregate()
+        for slots, _ in simulation.plans:
+            rows = zip(slots.start, slots.end, slots.checks, slots.span, strict=True)
+            explored += (
+                start for start, end, checks, span in rows if (end - start, checks, span) == (PAGE, 1, 1)
+            )
+    assert len(explored) > SIZE / 4
+    assert len({*explored}) > 0.95 * len(explored)
+
+
 def test_a_hole_is_no_disagreement() -> None:
     memory = Memory(1 << 15)
     memory.target.resident = [
@@ -370,7 +385,7 @@ def test_a_huge_page_answers_for_all_of_its_pages() -> None:
 
 
 def test_targets_share_the_budget_and_each_has_its_own_islands() -> None:
-    """By the bits of their number of pages: 16 and 15."""
+    """By the bits of their number of pages: 16 and 15, so 207 and 193."""
     large = Memory(3 * SIZE, Island(9000, 9500, 1.0), index=4)
     small = Memory(SIZE, Island(3000, 3500, 1.0), index=2)
     simulation = Simulation(large, small, checks=400)
@@ -380,7 +395,8 @@ def test_targets_share_the_budget_and_each_has_its_own_islands() -> None:
         for position, checks in zip(slots.target, slots.checks, strict=True):
             asked[position] += checks
     assert asked[0] <= 207 <= asked[0] + 10
-    assert asked[1] <= 193 <= asked[1] + 10
+    assert sum(asked) <= 400, "what the first one leaves, the second one may have"
+    assert asked[1] + 10 >= 193
     assert agreement(hot_pages(large), set(range(9000, 9500))) > 0.95
     assert agreement(hot_pages(small), set(range(3000, 3500))) > 0.9
 
