@@ -35,8 +35,9 @@ class Promotions:
         self.watched_ns = 0
         """For how long windows were possible, restarts included; at most 24 h count."""
 
-    def advance(self, now_ns: int) -> None:
-        """Let hours go that are over, by a clock that never goes back."""
+    def advance(self, now_ns: int, watched_ns: int = 0) -> None:
+        """Let hours go that are over, by a clock that never goes back; `watched_ns` more were watched."""
+        self.watched_ns += watched_ns
         hour = now_ns // HOUR_NS
         for past in range(min(HOURS, hour - (hour if self._hour is None else self._hour))):
             self._empty((hour - past) % HOURS)

@@ -39,6 +39,8 @@ class ByPages(Way):
         self._epochs = Epochs()
         self._began_ns: int | None = None
         """When its pages were cleared for the first time."""
+        self._told_ns: int | None = None
+        """When the ages of all pages were told last; accesses have been seen since then."""
         self._cleared_ns = 0
         self._cleared_now = False
         self._cost_ns: float | None = None
@@ -194,7 +196,8 @@ class ByPages(Way):
         """All ages that are known at the end of a window."""
         figures, processes = one.figures, list(one.processes.values())
         figures.told(processes)
-        one.watched_for(now_ns)
+        figures.promotions.advance(now_ns, 0 if self._told_ns is None else now_ns - self._told_ns)
+        self._told_ns = now_ns
         figures.grown(now_ns, again)
         figures.cycle_ended(now_ns)
         one.looked_ns = now_ns
@@ -219,7 +222,7 @@ class ByPages(Way):
 
     def gap(self) -> None:
         self._epochs = Epochs()
-        self._began_ns = None
+        self._began_ns = self._told_ns = None
 
 
 def _reached(one: WatchedService, now_ns: int) -> list[int]:
