@@ -164,8 +164,12 @@ class ByPages(Way):
             return  # the look that clears tells all
         latest_ns = now_ns - SECONDS[at[-1]] * NS
         cleared = [each for each in one.active if each.pages is not None and 0 < each.cleared_ns <= latest_ns]
+        touched = {
+            each.pid: each.referenced for each in cleared
+        }  # in a whole window, as the next one will cost
         seen: dict[int, PageCounts] = {}
         for each in self._sized(one, cleared, tools, now_ns):
+            each.referenced = min(each.resident, touched[each.pid])
             process = ProcessId(each.pid, each.start_time)
             try:
                 gibs = self._states.look(process, one.settings.max_pause_ns, clear=False)
@@ -176,7 +180,6 @@ class ByPages(Way):
                 seen[each.pid] = PageCounts(
                     sum(part.resident for part in found), sum(part.touched for part in found)
                 )
-                each.referenced = min(each.resident, seen[each.pid].touched * PAGE_SIZE)
         rows = []
         for each in one.processes.values():
             pages = seen.get(each.pid, PageCounts(0, 0))
