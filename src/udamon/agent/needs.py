@@ -10,10 +10,9 @@ from __future__ import annotations
 from array import array
 from typing import Any
 
+from udamon.agent.hours import HOUR_NS, HOURS, HourRing
 from udamon.core.sizing import with_buffer
 
-HOURS = 24
-HOUR_NS = 3600 * 1_000_000_000
 SAMPLES = 64
 _EVERY_NS = HOURS * HOUR_NS // SAMPLES
 FEWEST = 20
@@ -30,19 +29,17 @@ class Needs:
         self._samples = array("Q")
         self._next = 0
         self._sampled_ns: int | None = None
-        self._hour: int | None = None
+        self._ring = HourRing()
 
     def add(self, now_ns: int, kept: int, files: int) -> None:
         """A look: bytes that can go nowhere, and bytes of files that were accessed in a window."""
-        hour = now_ns // HOUR_NS
-        passed = hour - (hour if self._hour is None else self._hour)
-        for past in range(min(HOURS, passed)):
-            self._kept[(hour - past) % HOURS] = self._files[(hour - past) % HOURS] = 0
-        if passed >= HOURS:  # nobody looked for a day
+        begun = self._ring.advance(now_ns)
+        for hour in begun:
+            self._kept[hour] = self._files[hour] = 0
+        if len(begun) == HOURS:  # nobody looked for a day
             del self._samples[:]
             self._next, self._sampled_ns = 0, None
-        self._hour = hour
-        at = hour % HOURS
+        at = self._ring.place
         self._kept[at], self._files[at] = max(self._kept[at], kept), max(self._files[at], files)
         # Often at first, so that a percentile is soon known; later spread over a day.
         every = (
@@ -73,8 +70,7 @@ class Needs:
 
     def saved(self) -> dict[str, Any]:
         """For the state file; hours from the newest one backwards."""
-        hour = self._hour or 0
-        order = [(hour - past) % HOURS for past in range(HOURS)]
+        order = self._ring.backwards()
         return {
             "kept": [self._kept[at] for at in order],
             "files": [self._files[at] for at in order],
@@ -86,9 +82,8 @@ class Needs:
         kept, files, samples = (_row(saved[name]) for name in ("kept", "files", "samples"))
         if len(kept) != HOURS or len(files) != HOURS or len(samples) > SAMPLES:
             raise ValueError("not as many hours as there are")
-        self._hour = now_ns // HOUR_NS
-        for past in range(HOURS - hours_ago):
-            at = (self._hour - past - hours_ago) % HOURS
+        self._ring.advance(now_ns)
+        for past, at in enumerate(self._ring.backwards()[hours_ago:]):
             self._kept[at], self._files[at] = kept[past], files[past]
         if hours_ago < HOURS:
             self._samples = array("Q", samples)

@@ -12,13 +12,12 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
+from udamon.agent.hours import HOUR_NS, HOURS, HourRing
 from udamon.core.idle_time import SECONDS
 
 LIMIT = 0.002
 """Of the working set, a minute."""
 PERCENTILE = 0.98
-HOURS = 24
-HOUR_NS = 3600 * 1_000_000_000
 SHORTEST_S = 120
 """Younger memory is not called cold: within an age below the window it is not seen how often a page comes back."""
 _MOST = 0xFFFF
@@ -31,20 +30,19 @@ class Promotions:
     def __init__(self) -> None:
         self._windows = array("H", bytes(2 * HOURS * len(SECONDS)))
         self._over = array("H", bytes(2 * HOURS * len(SECONDS)))
-        self._hour: int | None = None
+        self._ring = HourRing()
         self.watched_ns = 0
         """For how long windows were possible, restarts included; at most 24 h count."""
 
-    def advance(self, now_ns: int) -> None:
-        """Let hours go that are over, by a clock that never goes back."""
-        hour = now_ns // HOUR_NS
-        for past in range(min(HOURS, hour - (hour if self._hour is None else self._hour))):
-            self._empty((hour - past) % HOURS)
-        self._hour = hour
+    def advance(self, now_ns: int, watched_ns: int = 0) -> None:
+        """Let hours go that are over, by a clock that never goes back; `watched_ns` more were watched."""
+        self.watched_ns += watched_ns
+        for hour in self._ring.advance(now_ns):
+            self._empty(hour)
 
     def add(self, at: int, share: float) -> None:
         """A window after age SECONDS[at]: accessed again was `share` of the working set a minute."""
-        place = (self._hour or 0) % HOURS * len(SECONDS) + at
+        place = self._ring.place * len(SECONDS) + at
         if self._windows[place] < _MOST:
             self._windows[place] += 1
             self._over[place] += share > LIMIT
@@ -61,8 +59,7 @@ class Promotions:
 
     def saved(self) -> dict[str, Any]:
         """For the state file; hours from the newest one backwards."""
-        hour = self._hour or 0
-        rows = [(hour - past) % HOURS * len(SECONDS) for past in range(HOURS)]
+        rows = [hour * len(SECONDS) for hour in self._ring.backwards()]
         return {
             "watched_ns": min(self.watched_ns, HOURS * HOUR_NS),
             "windows": [self._windows[row : row + len(SECONDS)].tolist() for row in rows],
@@ -73,9 +70,9 @@ class Promotions:
         """Take over what was saved so many hours ago. Raises ValueError, TypeError, KeyError for what is none."""
         windows, over = _table(saved["windows"]), _table(saved["over"])
         self.watched_ns = min(max(0, int(saved["watched_ns"])), HOURS * HOUR_NS)
-        self._hour = now_ns // HOUR_NS
-        for past in range(HOURS - hours_ago):
-            row = (self._hour - past - hours_ago) % HOURS * len(SECONDS)
+        self._ring.advance(now_ns)
+        for past, hour in enumerate(self._ring.backwards()[hours_ago:]):
+            row = hour * len(SECONDS)
             self._windows[row : row + len(SECONDS)] = array("H", windows[past])
             self._over[row : row + len(SECONDS)] = array("H", map(min, over[past], windows[past]))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from udamon import plain_json
-from udamon.agent.promotions import HOUR_NS, HOURS
+from udamon.agent.hours import HOUR_NS, HOURS
 from udamon.agent.watched import WatchedService
 from udamon.errors import CannotError
 from udamon.files import place

@@ -212,12 +212,6 @@ class WatchedService:
         )
         self.cost_ns = self.way.cost_ns(self.processes.values())
 
-    def watched_for(self, now_ns: int) -> None:
-        """Time in which promotions were seen goes on until now."""
-        promotions = self.figures.promotions
-        promotions.watched_ns += now_ns - (self.looked_ns or now_ns)
-        promotions.advance(now_ns)
-
     def at_end(self, usage: int | None) -> bool:
         """Whether the cycle is over. One in which nothing ran at all may go on: its pages are as clear as ever."""
         if self.cycle_ns is None or self.looked_ns is None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from tests.unit.agent.simulated import MIB, Node, Program
+import pytest
+
+from tests.unit.agent.simulated import MIB, NS, Node, Pages, Program
 from udamon.agent.discovery.classes import ServiceClass
 from udamon.agent.settings import Settings
+from udamon.agent.ways.choice import Ways
 
 
 def test_a_service_is_given_and_taken_back() -> None:
@@ -54,6 +57,22 @@ def test_a_given_service_that_had_no_process_at_first_is_shown() -> None:
     assert node.held == {900}
     rotation.give(["one"])
     assert +rotation.states() == {"given": 1}
+
+
+@pytest.mark.parametrize("via", ["pte", "refs"])
+def test_the_time_in_which_a_recording_has_it_was_not_watched(via: str) -> None:
+    """A safe age takes an hour of watching."""
+    node = Node()
+    node.add("one", Program({1.0: MIB, 0.0: MIB}))
+    rotation = node.rotation(Settings(budget=1.0), Ways({"pte": Pages(node)} if via == "pte" else {}))
+    node.run(rotation, 300)
+    rotation.give(["one"])
+    node.run(rotation, 7200)
+    rotation.take_back(["one"])
+    node.run(rotation, 300)
+    one = rotation.services["one"]
+    assert one.way.via == via
+    assert 300 * NS <= one.figures.promotions.watched_ns <= 600 * NS
 
 
 def test_a_service_stays_given_when_settings_are_read_again() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from udamon.agent.needs import FEWEST, HOUR_NS, HOURS, Needs
+from udamon.agent.hours import HOUR_NS, HOURS
+from udamon.agent.needs import FEWEST, Needs
 
 MIB = 1 << 20
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from udamon.agent.hours import HOUR_NS
 from udamon.agent.needs import FEWEST, SAMPLES, Needs
-from udamon.agent.promotions import HOUR_NS, Promotions
+from udamon.agent.promotions import Promotions
 from udamon.core.idle_time import SECONDS
 from udamon.units import MIB
 

@@ -39,6 +39,8 @@ class ByPages(Way):
         self._epochs = Epochs()
         self._began_ns: int | None = None
         """When its pages were cleared for the first time."""
+        self._told_ns: int | None = None
+        """When the ages of all pages were told last; accesses have been seen since then."""
         self._cleared_ns = 0
         self._cleared_now = False
         self._cost_ns: float | None = None
@@ -162,8 +164,12 @@ class ByPages(Way):
             return  # the look that clears tells all
         latest_ns = now_ns - SECONDS[at[-1]] * NS
         cleared = [each for each in one.active if each.pages is not None and 0 < each.cleared_ns <= latest_ns]
+        touched = {
+            each.pid: each.referenced for each in cleared
+        }  # in a whole window, as the next one will cost
         seen: dict[int, PageCounts] = {}
         for each in self._sized(one, cleared, tools, now_ns):
+            each.referenced = min(each.resident, touched[each.pid])
             process = ProcessId(each.pid, each.start_time)
             try:
                 gibs = self._states.look(process, one.settings.max_pause_ns, clear=False)
@@ -174,7 +180,6 @@ class ByPages(Way):
                 seen[each.pid] = PageCounts(
                     sum(part.resident for part in found), sum(part.touched for part in found)
                 )
-                each.referenced = min(each.resident, seen[each.pid].touched * PAGE_SIZE)
         rows = []
         for each in one.processes.values():
             pages = seen.get(each.pid, PageCounts(0, 0))
@@ -194,7 +199,8 @@ class ByPages(Way):
         """All ages that are known at the end of a window."""
         figures, processes = one.figures, list(one.processes.values())
         figures.told(processes)
-        one.watched_for(now_ns)
+        figures.promotions.advance(now_ns, 0 if self._told_ns is None else now_ns - self._told_ns)
+        self._told_ns = now_ns
         figures.grown(now_ns, again)
         figures.cycle_ended(now_ns)
         one.looked_ns = now_ns
@@ -219,7 +225,7 @@ class ByPages(Way):
 
     def gap(self) -> None:
         self._epochs = Epochs()
-        self._began_ns = None
+        self._began_ns = self._told_ns = None
 
 
 def _reached(one: WatchedService, now_ns: int) -> list[int]:

@@ -100,7 +100,7 @@ class ByRefs(Way):
         figures = one.figures
         figures.grown(now_ns, grown)
         figures.told(processes)
-        one.watched_for(now_ns)
+        figures.promotions.advance(now_ns, now_ns - (one.looked_ns or now_ns))
         for at in one.reached(now_ns):
             figures.reached(at, _measured(processes, now_ns, SECONDS[at] * NS))
             if at == WORKING_SET:

@@ -49,6 +49,20 @@ def test_all_ages_are_told_at_each_window() -> None:
     assert +rotation.states() == {"watched": 1}
 
 
+def test_the_safe_age_is_known_after_an_hour() -> None:
+    """As by refs: 3 MiB that are touched every 290 s come back after two minutes, nothing after five."""
+    node = Node()
+    node.add("mixed", Program(MIXED))
+    rotation = watched(node, Pages(node))
+    node.run(rotation, 3500)
+    figures = rotation.services["mixed"].figures
+    assert figures.safe is None
+    node.run(rotation, 300)
+    assert 3600 * NS <= figures.promotions.watched_ns <= 3800 * NS
+    assert figures.safe is not None
+    assert SECONDS[figures.safe] == 300
+
+
 def test_ages_below_a_window_are_told_within_the_hour() -> None:
     node = Node()
     node.add("mixed", Program({1.0: 4 * MIB, 30.0: 4 * MIB, 0.0: 8 * MIB}))
