@@ -72,7 +72,7 @@ def test_lines_end_where_columns_says_it_in_a_pipe(recording: Path, kind: str, c
 
 def test_lines_of_stat_end_there_too(tmp_path: Path) -> None:
     (tmp_path / "a.masim").write_text("a, 16777216\n\np\n1000\na, 1, 64, 1\n")
-    words = ["stat", "--sim", tmp_path / "a.masim", "--duration", "500ms"]
+    words: list[str | Path] = ["stat", "--sim", tmp_path / "a.masim", "--duration", "500ms"]
     lines = forked_udamon(*words, COLUMNS="40").stdout.split("\n")
     assert len(lines) > 5
     assert [line for line in lines if width(Shown(line)) > 40 and " " in line.strip()] == []
