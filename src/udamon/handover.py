@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from udamon import plain_json
+from udamon.errors import OutOfFiles
+from udamon.linux.procfs import read_cmdline
 from udamon.linux.roots import Roots
 
 SOCKET = "agent.sock"
@@ -73,6 +75,16 @@ def ask(connection: socket.socket, **question: Any) -> dict[str, Any]:
         if len(data) > LONGEST:
             raise ValueError("the answer is too long")
     return plain_json.read_object(bytes(data))
+
+
+def is_agent(pid: int, proc: Path) -> bool:
+    """Whether the command line of a process is that of `udamon agent`, and not of `udamon agent watch`."""
+    try:
+        words = read_cmdline(pid, proc)
+    except (OSError, OutOfFiles):
+        return False
+    at = words.index("agent") if "agent" in words else 0
+    return at > 0 and any("udamon" in word for word in words[:at]) and "watch" not in words[at:]
 
 
 def ask_for(pid: int, holder: str, roots: Roots) -> socket.socket | None:

@@ -26,7 +26,7 @@ from pathlib import Path
 
 from udamon.errors import TargetBusy
 from udamon.files.fresh import NewFile
-from udamon.handover import ask_for
+from udamon.handover import PLACE, ask_for, is_agent
 from udamon.linux.roots import Roots
 
 FILE = "monitors.lock"
@@ -249,10 +249,16 @@ def _take(name: str, what: str, roots: Roots) -> Lock:
             taken = Lock(file, offset)
         if holder:
             taken.release()
-            raise TargetBusy(
-                f"{what} is already watched by another monitor ({holder}); end that one first, or use its recording."
-            )
+            raise TargetBusy(f"{what} is already watched by {_words_of(holder, roots.proc)}.")
     return taken
+
+
+def _words_of(holder: str, proc: Path) -> str:
+    """A holder ("process 5"), and what to do about it. An agent that gave nothing away listens somewhere else."""
+    pid = holder.removeprefix("process ")
+    if pid.isdecimal() and is_agent(int(pid), proc):
+        return f"the agent ({holder}); name its socket in {PLACE}, for it to hand over, or end it first"
+    return f"another monitor ({holder}); end that one first, or use its recording"
 
 
 def held_locks(roots: Roots) -> HeldLocks:

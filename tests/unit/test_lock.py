@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,29 @@ def test_one_holder_at_a_time(roots: Roots) -> None:
     assert list(held_locks(roots).holders) == ["6-9"]
     take_lock("5-9", "process 5 (x)", roots).release()
     other.release()
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (
+            ["python", "-m", "udamon", "agent", "--socket", "x"],
+            r"by the agent \(process \d+\); name its socket in UDAMON_",
+        ),
+        (["udamon", "agent", "watch", "web", "--for", "1m"], "by another monitor"),
+        (["ssh-agent", "udamon"], "by another monitor"),
+    ],
+)
+def test_an_agent_that_listens_somewhere_else(
+    roots: Roots, tmp_path: Path, command: list[str], said: str
+) -> None:
+    """It would hand over what it has, if it were asked."""
+    (tmp_path / str(os.getpid())).mkdir()
+    (tmp_path / str(os.getpid()) / "cmdline").write_text("\0".join([*command, ""]))
+    lock = take_lock("5-9", "it", roots)
+    with pytest.raises(TargetBusy, match=f"it is already watched {said}"):
+        take_lock("5-9", "it", replace(roots, proc=tmp_path))
+    lock.release()
 
 
 def test_shared_by_all_users(roots: Roots) -> None:

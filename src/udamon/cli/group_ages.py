@@ -163,6 +163,7 @@ def document(watch: GroupWatch, cgroup: str | None, cpu_share: float, ended_by: 
                 "why": "groups count, not their processes",
             }
         ),
+        "damaged": [],  # as in documents of recordings
         "cgroup": cgroup,
         "memcg": own,
         **{kind: _kind(watch.cold(kind), watch.touched(kind)) for kind in KINDS},

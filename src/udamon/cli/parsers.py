@@ -55,6 +55,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(**options)
         self.flags: list[str] = []
         """The flags of the command that was asked for."""
+        self.asked: str | None = None
+        """That command: words that it does not know are found by the whole parser."""
         self.groups: Mapping[str, Sequence[str]] = {}
         """How --help lists the commands."""
         self.color = False  # Python 3.14 would colour help, by sequences that are not udamon.text's
@@ -63,7 +65,8 @@ class Parser(argparse.ArgumentParser):
         meant = self._meant(message)
         if meant and _CHOICE.search(message):  # a list of all choices would not help then
             message = message.partition(" (choose from")[0]
-        raise UsageError(f"{message}{meant or self._example(message)}; see {self.prog} --help.")
+        where = self.asked if self.asked and message.startswith(_UNKNOWN) else self.prog
+        raise UsageError(f"{message}{meant or self._example(message)}; see {where} --help.")
 
     def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:
         """Of `--flag=--` argparse makes a list of nothing. An empty value is mostly a variable that is not set, and
@@ -191,7 +194,7 @@ def _with(configured: Collection[str]) -> Parser:
         sub = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         if name in configured:
             _configure(sub, name)
-            found.flags = flags_of(sub)
+            found.flags, found.asked = flags_of(sub), sub.prog
     _complete_help(found)
     found.groups = GROUPS
     return found

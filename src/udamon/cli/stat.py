@@ -166,5 +166,6 @@ def document(
         "stopped_by": ended_by,
         "monitor_cpu_share": round(progress.cpu_share, 6),
         "coverage": progress.coverage_document(),
+        "damaged": [],  # as in documents of recordings
         "monitor_start_cpu_seconds": round(progress.start_cpu_seconds, 6),
     }

@@ -78,13 +78,15 @@ class RegionLine:
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The report: `time_ns` on CLOCK_MONOTONIC is the end of the window; `found` regions before --top."""
+    """The report: `time_ns` on CLOCK_MONOTONIC is the end of the window; `found` regions of `targets` targets before
+    --top."""
 
     start_ns: int
     time_ns: int
     seq: int
     lines: list[RegionLine]
     found: int
+    targets: int = 1
 
 
 _KEYS: dict[str, Callable[[RegionLine], tuple[float, ...]]] = {
@@ -128,7 +130,7 @@ def measure(
         for at, one in zip(missing, named([there[at] for at in missing], after), strict=True):
             made[at] = one
     found = sorted(made, key=_KEYS[sort])
-    return Access(source.start_ns, time, seq, found[:top], len(found))
+    return Access(source.start_ns, time, seq, found[:top], len(found), len({line.target for line in found}))
 
 
 def moment(source: RecordingSource, at_ns: int | None = None) -> int:
@@ -217,7 +219,7 @@ def render(report: Access, catalog: Catalog, columns: int = 80) -> Shown:
     total, touched = sum(line.there for line in report.lines), sum(line.touched for line in report.lines)
     some = f"{len(report.lines)} of " if len(report.lines) < report.found else ""
     shown = f"{some}{counted(report.found, 'region')}"
-    many = len({line.target for line in report.lines}) > 1
+    many = report.targets > 1
     bounded = any(map(sign, report.lines))
     head = (
         f"at {elapsed}: {shown}, {format_size(total)}, {'at most ' if bounded else ''}{format_size(touched)} "

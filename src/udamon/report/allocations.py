@@ -12,6 +12,7 @@ from udamon.sites import symbols
 from udamon.sites.stacks import NOWHERE, Frames
 from udamon.sites.state import Image, Images, Live
 from udamon.sites.symbols import Frame
+from udamon.units import counted
 
 EXEC_SLACK_NS = 1_100_000_000
 """An exec is noticed at most so late: at the next update."""
@@ -92,9 +93,15 @@ def read(recording: Recording, ends: dict[int, int]) -> Allocations:
         if pids.get(target) not in gone
         if (image := _image_of(first, pids.get(target), rings.executed.get(target, ()), end)) is not None
     }
+    found.unwatched = len({data["pid"] for data in first.values()} - set(pids.values()))
     if not chosen and found.unseen:
-        why_not = "; ".join(f"{unseen_head(pid, comm)} {why}" for pid, comm, why in found.unseen)
-        raise RecordingError(f"{recording.path}: {why_not}.")
+        why = [f"{unseen_head(pid, comm)} {reason}" for pid, comm, reason in found.unseen]
+        if found.unwatched:  # a shell that is wrapped around a program, mostly
+            more = counted(found.unwatched, "more process", "more processes")
+            why.append(
+                f"allocations of {more} were recorded, whose accesses were not; record with --children"
+            )
+        raise RecordingError(f"{recording.path}: {'; '.join(why)}.")
     wanted: dict[int, list[int]] = {}
     for target, number in chosen.items():
         wanted.setdefault(number, []).append(ends[target])
@@ -109,8 +116,6 @@ def read(recording: Recording, ends: dict[int, int]) -> Allocations:
     found.live = {
         target: (images.images[image], images.at(image, ends[target])) for target, image in chosen.items()
     }
-    watched = set(pids.values())
-    found.unwatched = len({data["pid"] for data in first.values()} - watched)
     lost = [image.lost for image in images.images.values()]
     found.lost = (sum(one[0] for one in lost), sum(one[1] for one in lost), sum(one[2] for one in lost))
     return found

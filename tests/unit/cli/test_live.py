@@ -100,7 +100,7 @@ def test_a_command_that_ends_at_once_is_told_with_its_status(
 ) -> None:
     """It was told as a process that its parent had not collected, who is udamon."""
 
-    def show(args: argparse.Namespace, child: Child | None, *, given: bool) -> None:
+    def show(args: argparse.Namespace, child: Child | None, duration: float | None, *, given: bool) -> None:
         assert child is not None
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
         raise TargetGone("process 7 has ended.")

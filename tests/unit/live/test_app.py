@@ -246,11 +246,10 @@ def test_it_ends_after_its_duration() -> None:
     app = app_of(detail_state(), duration=0.01)
 
     async def wait(pilot: Pilot) -> None:
-        async with asyncio.timeout(60):
-            while app.is_running:
-                await asyncio.sleep(0.01)
+        while app.is_running:
+            await asyncio.sleep(0.01)
 
-    on_screen(app, wait)
+    on_screen(app, lambda pilot: asyncio.wait_for(wait(pilot), 60))
 
 
 def test_pause_holds_the_picture() -> None:

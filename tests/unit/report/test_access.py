@@ -120,6 +120,18 @@ def test_filters(recording: Recording) -> None:
     assert [start for start, _ in lines(recording, Filters.parse(age="300ms-800ms"))] == [0x8000]
 
 
+def test_regions_of_several_targets_are_not_told_as_those_of_the_first(tmp_path: Path) -> None:
+    """Where --top leaves regions of one target alone."""
+    one = snap(0, [(0x1000, 0x2000, 20, 1, 100)])
+    found = record(tmp_path / "a", [one, replace(one, target=1)])
+    with RecordingSource(found) as source:
+        report = access.measure(source, top=1)
+    text = access.render(report, Catalog(found))
+    assert text.startswith("at ")
+    assert "1 of 2 regions" in text
+    assert "target 0" in text.splitlines()[-1]
+
+
 def test_document_and_text(recording: Recording) -> None:
     """The promised keys; text with sizes, rates, names."""
     with RecordingSource(recording) as source:

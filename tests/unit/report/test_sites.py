@@ -231,6 +231,17 @@ def test_never_an_empty_table(tmp_path: Path) -> None:
         measured(recorded(tmp_path / "b", [start(), unseen, *WINDOWS], via="pte"))
 
 
+def test_a_shell_around_a_program_that_allocates(tmp_path: Path) -> None:
+    """That of the shell nothing was seen is not all there is to say."""
+    unseen = Event(5 * S, "allocations_unseen", {"pid": 7, "comm": "sh", "why": "it allocated too little"})
+    other = told([1, 4096, MIB, MIB, 0], image=1, pid=8)
+    with pytest.raises(
+        RecordingError,
+        match=r"in 7 \(sh\): it allocated too little; allocations of 1 more process were recorded, .* --children",
+    ):
+        measured(recorded(tmp_path / "a", [start(), *CODE, other, unseen, *WINDOWS], via="pte"))
+
+
 def test_processes_that_were_not_watched_are_told(tmp_path: Path) -> None:
     other = told([1, 4096, MIB, MIB, 0], image=1, pid=8)
     report = measured(recorded(tmp_path / "a", [start(), *CODE, told(*FOUR), other, *WINDOWS], via="pte"))

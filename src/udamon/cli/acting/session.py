@@ -206,6 +206,7 @@ class _ActingSession:
             }
             more |= self._job.more(account.statuses)
             more["coverage"] = self._progress.coverage_document()
+            more["damaged"] = []  # as in documents of recordings
             console.document(report.document(account, ended_by, more))
         elif not self._args.quiet:
             text = [report.summary(account, ended_by), line_of(self._progress.coverage_document())]
