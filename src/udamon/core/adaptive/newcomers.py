@@ -46,7 +46,7 @@ class Newcomers:
                 self._young.append((waits - 1, page, explored))
                 continue
             k = bisect_right(steps.bounds, page) - 1
-            if not 0 <= k < len(steps) or steps.rate[k] <= self._parameters.refresh_rate:
+            if not 0 <= k < len(steps) or steps.rate[k] < self._parameters.hot_rate:
                 continue
             # It may have become one with what was hot beside it, which has an age of its own.
             first, last, since = steps.ages.at(page)

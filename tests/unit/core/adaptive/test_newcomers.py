@@ -41,3 +41,14 @@ def test_an_island_that_no_look_would_have_met_is_as_old_as_what_it_lies_in(seed
     simulation.policy.checks = 4000
     simulation.aggregate(10)
     assert min(ages_of(memory, small)) > 20
+
+
+@SEEDS
+def test_islands_that_are_seldom_accessed_are_not_new_where_they_were_not_found_before(seed: int) -> None:
+    """Blocks that are accessed in one tick of six: many looks come to them and see nothing, and single accesses are not
+    enough to know them by. They come and go in what is known."""
+    blocks = [Island(1000 * k, 1000 * k + 40, 0.16) for k in range(1, 50)]
+    memory = Memory(SIZE, *blocks, Island(55_000, 57_000, 1.0))
+    Simulation(memory, checks=400, seed=seed).aggregate(150)
+    young = [age for age in ages_of(memory, *blocks) if age < 140]
+    assert len(young) <= len(blocks) / 20
