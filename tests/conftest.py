@@ -22,6 +22,7 @@ SOURCE_DIRECTORY = Path(__file__).parents[1] / "src"
 
 def pytest_configure(config: pytest.Config) -> None:
     os.environ["UDAMON_CONFIG"] = ""  # defaults of whoever runs the tests are none of theirs
+    os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and commands keep to it
     if os.environ.get("UDAMON_TEST_INSTALLED"):
         _refuse_source_tree()
     if plan.needs_hypothesis():

@@ -290,7 +290,8 @@ def test_no_bytes_are_too_strange(
             **named("steps_fit", buffers), unchanged=tables.unchanged, begin=begin, end=end, ticks=ticks, prior=2.0,
             drift=drift, change=0.0, least_change=0.1, surprise=2.5, outlier_age=1, outlier_room=4096, settled=5,
             reach_keep=0.5, quiet=0.02, near=2, density=1.0, judge=True, judged_checks=9.0, judged_hits=3.0,
-            judged_expected=8.0, judged_squares=2.0, judged_shares=3.0, judged_known=2.5, judged_met=1.0, judged_keep=0.9, old_share=0.1, old_known=0.05,
+            judged_expected=8.0, judged_squares=2.0, judged_shares=3.0,
+            judged_known=2.5, judged_met=1.0, judged_keep=0.9, old_share=0.1, old_known=0.05,
             judged_errors=2.0,
         )  # fmt: skip
     except ValueError:

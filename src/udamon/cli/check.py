@@ -13,7 +13,7 @@ from udamon.report.levels import LEVELS
 from udamon.units import counted
 
 if TYPE_CHECKING:
-    from udamon.report.checks import Check
+    from udamon.report.verdicts import Check
 
 NOT_DECIDED = 3
 NOT_CHECKED = "not checked"

@@ -448,8 +448,9 @@ def steps_fit(
     distance counts as that many times longer; `near` 0: nowhere.
 
     The judged sums are of new answers that spanned the aggregation, where there are any (`judge`), and of what the fit
-    before expected of them (`old_fitted`, `old_share`, `old_known`); `judged_keep` of those that are handed in is left. Where fewer
-    were accessed than expected, by more than `judged_errors` standard errors, touched shares become smaller.
+    before expected of them (`old_fitted`, `old_share`, `old_known`); `judged_keep` of those that are handed in is
+    left. Where fewer were accessed than expected, by more than `judged_errors` standard errors, touched shares become
+    smaller.
 
     Where the points of a segment from before some time speak for a level that differs by more than
     `least_change`, and two levels explain them by more than `change` nats better, only those since count.

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 from udamon.errors import UsageError
-from udamon.model import WRITES_ONLY
 from udamon.report import groups, hot_cold, right_size, wss
 from udamon.report.catalog import Catalog
 from udamon.report.check_limits import CheckLimits
-from udamon.report.common import UNFINISHED, coverage
 from udamon.report.diff import footprint_of
 from udamon.report.levels import PERCENTS
 from udamon.report.mappings import matches
 from udamon.report.source import NoSnapshots, RecordingSource
 from udamon.report.terminal import clock
 from udamon.report.untouched import IDLE, SIZE
-from udamon.targets.coverage import missed_size
+from udamon.report.verdicts import Check, Figure, LimitKind, doubts, judged
 from udamon.text import Shown, lines
 from udamon.units import counted, format_size
 
@@ -36,151 +32,6 @@ TELLING = "SELECT max(time), count(DISTINCT seq) FILTER (WHERE time >= {edge}) F
 """The end, and the windows that could tell: before so much time had passed, nothing can be known to be so cold."""
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """What a report says of a limit's subject: it lies between `low` and `high`, which are None where nothing can be
-    said. `why` tells what keeps it from being exact, or from being told; None where it is exact."""
-
-    low: float | None
-    high: float | None
-    why: str | None = None
-
-    @classmethod
-    def exact(cls, value: float) -> Figure:
-        return cls(value, value)
-
-    @classmethod
-    def between(cls, low: float, high: float, why: str) -> Figure:
-        return cls(low, high, None if low == high else why)
-
-    @property
-    def value(self) -> float | None:
-        """It, where it is exact."""
-        return self.low if self.low == self.high else None
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One assertion: a figure against `limit`, in bytes, shares or ns; `text` is a line for people.
-
-    `holds` is None where it cannot be decided, and `why` says what keeps it from that.
-    """
-
-    name: str
-    holds: bool | None
-    figure: Figure
-    limit: float
-    text: str
-    why: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class UnseenProcesses:
-    """Processes that were wanted and not seen: `why` is a part of a sentence, `size` their bytes, None where those are
-    not known."""
-
-    why: str
-    size: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class RecordingGaps:
-    """What the whole recording lacks: `missing` says which part of it was not read, None for none; `writes_only`, that
-    reads were no accesses to it."""
-
-    missing: str | None = None
-    unseen: UnseenProcesses | None = None
-    writes_only: bool = False
-
-
-def doubts(source: RecordingSource, *, allow_damaged: bool = False) -> RecordingGaps:
-    """What keeps limits from being decided, whatever their figures are."""
-    unseen = None if source.filters.targets else _unseen(coverage(source.recording))
-    writes_only = source.recording.metadata.get("sees") == WRITES_ONLY
-    damaged = [damage for recording in source.recordings for damage in recording.damaged]
-    cut = [recording.path.name for recording in source.recordings if recording.truncated]
-    missing = None
-    if damaged and not allow_damaged:
-        more = f", and at {len(damaged) - 1} more places" if len(damaged) > 1 else ""
-        missing = f"{damaged[0].path.name} is damaged at byte {damaged[0].offset:,}{more}"
-    elif cut and not allow_damaged:
-        missing = f"{cut[0]} has no end: {UNFINISHED}"
-    return RecordingGaps(missing, unseen, writes_only)
-
-
-def _unseen(found: Mapping[str, Any]) -> UnseenProcesses | None:
-    """None where nothing was missed, and where nothing tells (a recording of an earlier version)."""
-    count, size = found["processes_missed"], found["bytes_missed_high"]
-    if not count:
-        return None
-    least = "" if found["exact"] else "at least "
-    of, were = missed_size(found, "unknown size"), "was" if count == 1 else "were"
-    return UnseenProcesses(f"{least}{counted(count, 'process', 'processes')} of {of} {were} not seen", size)
-
-
-class _LimitKind(NamedTuple):
-    """A limit: `name` with a bound above (`most`) or below; words before its figure, format and `unit` of it, and the
-    format in full for a figure that otherwise looks like the limit.
-
-    `final` is the verdict that more snapshots could not change, None where they could change either. `whole`: the bytes
-    that the figure is a share of, 0 where it is bytes itself, None where processes that were not seen change nothing.
-    `by_reads`: what reads would do to it if they had been seen: raise it (1), lower it (-1), or nothing (0).
-    """
-
-    name: str
-    words: str
-    form: Callable[[float], str]
-    full: Callable[[float], str]
-    most: bool
-    final: bool | None = None
-    unit: str = ""
-    whole: float | None = None
-    by_reads: int = 0
-
-    def with_unseen(self, low: float, high: float, unseen: UnseenProcesses | None) -> tuple[float, float]:
-        """What the figure may be with the memory of processes that were not seen: all of it counts, or none."""
-        if unseen is None or self.whole is None:
-            return low, high
-        if not self.whole:
-            return low, high + (math.inf if unseen.size is None else unseen.size)
-        if unseen.size is None:
-            return 0.0, 1.0
-        total = self.whole + unseen.size
-        return low * self.whole / total, (high * self.whole + unseen.size) / total
-
-
-def _judged(kind: _LimitKind, figure: Figure, limit: float, doubt: RecordingGaps) -> Check:
-    """Broken only where all of the figure's interval is beyond the limit, and not decided where it straddles it."""
-    bound = f"at {'most' if kind.most else 'least'}"
-    low, high, why = figure.low, figure.high, figure.why
-    if low is None or high is None:
-        text = f"{kind.words.rstrip(':')}, {bound} {kind.form(limit)}"
-        return Check(kind.name, None, figure, limit, text, why)
-    alike = any(end != limit and kind.form(end) == kind.form(limit) for end in (low, high))
-    form = kind.full if alike else kind.form
-    bound, least, amount = f"{bound} {form(limit)}", form(low), form(high)
-    if least != amount:
-        amount = f"between {least} and {amount}"
-    holds = _holds(kind, low, high, limit)
-    if holds is not None:
-        why = None
-        if doubt.missing is not None and holds is not kind.final:
-            holds, why = None, doubt.missing
-        elif (
-            doubt.unseen is not None
-            and _holds(kind, *kind.with_unseen(low, high, doubt.unseen), limit) is None
-        ):
-            holds, why = None, doubt.unseen.why
-        elif doubt.writes_only and kind.by_reads and holds is (kind.most == (kind.by_reads > 0)):
-            holds, why = None, "only writes were seen, and reads are accesses, too"
-    return Check(kind.name, holds, figure, limit, f"{kind.words} {amount}{kind.unit}, {bound}".strip(), why)
-
-
-def _holds(kind: _LimitKind, low: float, high: float, limit: float) -> bool | None:
-    near, far = (high <= limit, low > limit) if kind.most else (low >= limit, high < limit)
-    return True if near else False if far else None
-
-
 def measure(source: RecordingSource, limits: CheckLimits, *, allow_damaged: bool = False) -> list[Check]:
     """Each assertion that is asked for, in a fixed order; without a snapshot figures are not known. Raises UsageError
     for a mapping that is not there."""
@@ -189,12 +40,12 @@ def measure(source: RecordingSource, limits: CheckLimits, *, allow_damaged: bool
     except NoSnapshots as nothing:
         found = _unknown(limits, str(nothing).removesuffix("."))
     doubt = doubts(source, allow_damaged=allow_damaged)  # reading may have found more of it
-    return [_judged(kind, figure, limit, doubt) for kind, figure, limit in found]
+    return [judged(kind, figure, limit, doubt) for kind, figure, limit in found]
 
 
-def _figures(source: RecordingSource, limits: CheckLimits) -> list[tuple[_LimitKind, Figure, float]]:
+def _figures(source: RecordingSource, limits: CheckLimits) -> list[tuple[LimitKind, Figure, float]]:
     """Raises NoSnapshots, and UsageError for a mapping that is not there."""
-    found: list[tuple[_LimitKind, Figure, float]] = []
+    found: list[tuple[LimitKind, Figure, float]] = []
     if limits.min_length_ns is not None or limits.min_snapshots is not None:
         found += _length(source, limits)
     if limits.max_wss is not None or limits.min_wss is not None:
@@ -210,7 +61,7 @@ def _figures(source: RecordingSource, limits: CheckLimits) -> list[tuple[_LimitK
     return found
 
 
-def _unknown(limits: CheckLimits, why: str) -> list[tuple[_LimitKind, Figure, float]]:
+def _unknown(limits: CheckLimits, why: str) -> list[tuple[LimitKind, Figure, float]]:
     """The same where there is no snapshot: there is no length, and all else is not known."""
     unknown = Figure(None, None, why)
     sizes = (
@@ -230,7 +81,7 @@ def _unknown(limits: CheckLimits, why: str) -> list[tuple[_LimitKind, Figure, fl
     return [
         *_lengths(limits, 0, 0),
         *(
-            (_LimitKind(name, words, form, full, name.startswith("max")), unknown, limit)
+            (LimitKind(name, words, form, full, name.startswith("max")), unknown, limit)
             for form, full, asked in ((format_size, _full_size, sizes), (_percent, _full_percent, shares))
             for name, words, limit in asked
             if limit is not None
@@ -254,19 +105,19 @@ def _full_length(ns: float) -> str:
     return f"{ns / 1e9:.12g} s"
 
 
-def _length(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[_LimitKind, Figure, float]]:
+def _length(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[LimitKind, Figure, float]]:
     length, count = source.query(LENGTH)[0]
     if not count:
         raise source.nothing()
     return _lengths(limits, length, count)
 
 
-def _lengths(limits: CheckLimits, length: int, count: int) -> Iterator[tuple[_LimitKind, Figure, float]]:
+def _lengths(limits: CheckLimits, length: int, count: int) -> Iterator[tuple[LimitKind, Figure, float]]:
     if (least := limits.min_length_ns) is not None:
-        kind = _LimitKind("min-length", "length", clock, _full_length, most=False, final=True)
+        kind = LimitKind("min-length", "length", clock, _full_length, most=False, final=True)
         yield kind, Figure.exact(length), least
     if (fewest := limits.min_snapshots) is not None:
-        kind = _LimitKind("min-snapshots", "", _snapshots, _snapshots, most=False, final=True)
+        kind = LimitKind("min-snapshots", "", _snapshots, _snapshots, most=False, final=True)
         yield kind, Figure.exact(count), fewest
 
 
@@ -276,7 +127,7 @@ def _snapshots(number: float) -> str:
 
 def _sizes(
     name: str, words: str, report: wss.WorkingSet, level: str, most: int | None, least: int | None
-) -> Iterator[tuple[_LimitKind, Figure, float]]:
+) -> Iterator[tuple[LimitKind, Figure, float]]:
     by_reads = int(report.definition == "touched")
     why = right_size.SHARED if report.group is not None else wss.SAMPLED if report.sampled else wss.OTHERS
     figure = Figure.between(*report.bounds(level), why)
@@ -287,7 +138,7 @@ def _sizes(
             # A larger maximum cannot be undone by snapshots that are missing.
             final = False if level == extreme else None
             words_of = f"{words} {level}"
-            kind = _LimitKind(
+            kind = LimitKind(
                 f"{prefix}-{name}",
                 words_of,
                 format_size,
@@ -300,9 +151,9 @@ def _sizes(
             yield kind, figure, limit
 
 
-def _cold(source: RecordingSource, most: float, age_ns: int) -> tuple[_LimitKind, Figure, float]:
+def _cold(source: RecordingSource, most: float, age_ns: int) -> tuple[LimitKind, Figure, float]:
     words = _cold_words(age_ns)
-    kind = _LimitKind(
+    kind = LimitKind(
         "max-cold-share", words, _percent, _full_percent, most=True, unit=" of memory", by_reads=-1
     )
     edge = source.start_ns + age_ns
@@ -339,7 +190,7 @@ def _cold_words(age_ns: int) -> str:
     return f"cold for {clock(age_ns)} or longer:"
 
 
-def _rates(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[_LimitKind, Figure, float]]:
+def _rates(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[LimitKind, Figure, float]]:
     lines = hot_cold.measure(source, offsets=False).lines
     catalog = Catalog(source.recording)
     for prefix, asked in (("max", limits.max_rate_of), ("min", limits.min_rate_of)):
@@ -353,7 +204,7 @@ def _rates(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[_Limi
                 raise UsageError(
                     f"no mapping of {source.recording.path} is called {name!r}; udamon report mappings lists them."
                 )
-            kind = _LimitKind(
+            kind = LimitKind(
                 f"{prefix}-rate {name}", f"access rate of {name}", _percent, _full_percent, prefix == "max",
                 whole=use.resident or None, by_reads=1,
             )  # fmt: skip

@@ -156,7 +156,7 @@ def test_what_is_told(kernel: Kernel) -> None:
     assert kind(document)["touched_bytes"] == 50 * PAGE
     text = "\n".join(command.lines(watch, 0.01))
     assert "1 control group, 15 windows in 15 s" in text
-    assert "80.0 KiB to 200.0 KiB" in text
+    assert "80.0 to 200.0 KiB" in text
     assert all(len(line) <= 80 for line in text.splitlines()[:-1])
 
 

@@ -526,7 +526,8 @@ def call(buffers: list[bytes | array[int] | array[float]], unchanged: int = 2) -
         **named("steps_fit", buffers), unchanged=unchanged, begin=0, end=100 * PAGE, ticks=20, prior=2.0, drift=0.0,
         change=9.0, least_change=0.2, surprise=2.5, outlier_age=1, outlier_room=0, settled=255,
         reach_keep=0.5, quiet=0.02, near=0, density=1.0, judge=True, judged_checks=9.0, judged_hits=3.0,
-        judged_expected=8.0, judged_squares=2.0, judged_shares=3.0, judged_known=2.5, judged_met=1.0, judged_keep=0.9, old_share=0.1, old_known=0.05, judged_errors=2.0,
+        judged_expected=8.0, judged_squares=2.0, judged_shares=3.0,
+        judged_known=2.5, judged_met=1.0, judged_keep=0.9, old_share=0.1, old_known=0.05, judged_errors=2.0,
     )  # fmt: skip
     return len(found.state)
 

@@ -17,7 +17,7 @@ from udamon.errors import CannotError, UsageError
 from udamon.model import Event, Sharing, Snapshot
 from udamon.record.reader import Recording
 from udamon.record.writer import Writer
-from udamon.report import checks, right_size
+from udamon.report import right_size, verdicts
 from udamon.report.source import RecordingSource
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -169,7 +169,7 @@ def test_too_short_to_tell(file: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert check["why"] == "11 windows are too few for percentiles, which take 20"
 
 
-KIND = checks._LimitKind("max-x", "x", str, str, most=True, final=False)
+KIND = verdicts.LimitKind("max-x", "x", str, str, most=True, final=False)
 
 
 @pytest.mark.parametrize(
@@ -179,12 +179,12 @@ KIND = checks._LimitKind("max-x", "x", str, str, most=True, final=False)
 def test_bounds(low: float | None, high: float | None, most: float, holds: bool | None) -> None:
     """A limit is broken only where all of the interval is beyond it; the other side is its mirror image."""
     why = "two answers fit"
-    found = checks._judged(KIND, checks.Figure(low, high, why), most, checks.RecordingGaps())
+    found = verdicts.judged(KIND, verdicts.Figure(low, high, why), most, verdicts.RecordingGaps())
     assert (found.holds, found.why) == (holds, None if holds is not None else why)
     if low is not None and high is not None:
         kind = KIND._replace(most=False)
         assert (
-            checks._judged(kind, checks.Figure(-high, -low, why), -most, checks.RecordingGaps()).holds
+            verdicts.judged(kind, verdicts.Figure(-high, -low, why), -most, verdicts.RecordingGaps()).holds
             is holds
         )
 
