@@ -198,7 +198,8 @@ def test_adaptive_keeps_the_ages_that_a_scheme_began_anew() -> None:
 
 
 def test_adaptive_keeps_a_small_part_that_a_quota_cut_out() -> None:
-    """Eight pages of 7680 in a single window: they begin anew, and the rest goes on ageing."""
+    """Eight pages of 7680 in a single window: they begin anew, and the rest goes on ageing. One of them may turn out to
+    be hot: it lies where that was not known well enough."""
     scheme = Scheme(OLD, Action.PAGEOUT, quotas=Quota(bytes=8 * PAGE, reset_interval_ms=10**9))
     simulation, actor, step = adaptive_rig(8192, scheme)
     acted: list[tuple[int, int]] = []
@@ -210,7 +211,7 @@ def test_adaptive_keeps_a_small_part_that_a_quota_cut_out() -> None:
     for _ in range(25):
         step()
     regions = simulation.targets[0].regions
-    assert [r.age for r in regions if r.start == start] == [25]
+    assert [r.age for r in regions if start <= r.start < r.end <= end and r.nr_accesses == 0] == [25]
     assert {
         r.age for r in regions if r.end > end and r.nr_accesses == 0 and r.start > (BASE + 1024) * PAGE
     } != {25}
