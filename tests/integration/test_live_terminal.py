@@ -99,7 +99,7 @@ def test_without_a_target_nothing_is_watched(tmp_path: Path) -> None:
     with running() as target:
         terminal = OnTerminal("--via", "refs", "--count", "1000", cwd=tmp_path)
         try:
-            terminal.until("could be watched")
+            terminal.until("to choose from")
             terminal.until(str(target.pid))
             words = [
                 "record",

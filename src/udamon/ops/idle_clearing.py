@@ -57,7 +57,10 @@ class IdleClearing:
             data = array("Q", [masks[word] for word in neighbours]).tobytes()
             done = 0
             while done < len(data):  # one call writes at most a page of the bitmap: the bits of 128 MiB
-                done += os.pwrite(self._bitmap, data[done:], neighbours[0] * 8 + done)
+                written = os.pwrite(self._bitmap, data[done:], neighbours[0] * 8 + done)
+                if not written:
+                    break  # a last word that memory ends in: the kernel takes its bits, and does not count it
+                done += written
 
     def close(self) -> None:
         """Idempotent."""

@@ -442,6 +442,21 @@ def test_all_of_a_long_stretch_of_frames_is_marked_idle(
     assert bitmap.read_bytes() == struct.pack(f"<7Q{words}Q", *[0] * 7, *range(8, 8 + words))
 
 
+def test_a_word_of_the_bitmap_in_which_memory_ends_is_taken_and_not_counted(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the kernel answers a write of it alone with 0."""
+    bitmap = tmp_path / "sys/kernel/mm/page_idle/bitmap"
+    bitmap.parent.mkdir(parents=True)
+    bitmap.write_bytes(b"")
+    written = os.pwrite
+    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: min(written(fd, data, at), max(9 * 8 - at, 0)))
+    clearing = idle_clearing.IdleClearing(machine.opened.tables, tmp_path / "sys")
+    clearing._write({7: 1, 8: 2, 9: 3})
+    clearing.close()
+    assert bitmap.read_bytes() == struct.pack("<10Q", *[0] * 7, 1, 2, 3)
+
+
 def test_calls_are_small_and_never_cut_a_huge_page() -> None:
     ranges = [Range(0x1000, 3 * PIECE + 0x5000), Range(4 * PIECE, 4 * PIECE + 0x1000)]
     ranges += [Range(i << 40, (i << 40) + PAGE_SIZE) for i in range(1, 1500)]
