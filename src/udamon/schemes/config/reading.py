@@ -98,8 +98,12 @@ def _scheme(place: ConfigValue) -> WantedScheme:
     for key, read in _TABLES.items():
         if key in table:
             values[key] = read(table[key])
-    if values["action"] in MIGRATIONS and "target_nid" not in table and not values.get("dests"):
-        place.fail(f"{values['action']} needs a node to migrate to: give target_nid, or dests.")
+    action = values["action"]
+    if action in MIGRATIONS and "target_nid" not in table and not values.get("dests"):
+        place.fail(f"{action} needs a node to migrate to: give target_nid, or dests.")
+    for key in ("target_nid", "dests"):
+        if key in table and action not in MIGRATIONS:
+            table[key].fail(f"this goes with {' and '.join(MIGRATIONS)}, and the action is {action}.")
     return WantedScheme(made("", values), nr_accesses, age)
 
 
