@@ -49,7 +49,9 @@ def wheel_for_arm(wheel: Path) -> Counts:
 
 
 def debian_package(package: Path, release: deb.Release) -> None:
-    with roots.debian(release.name) as root:
+    # Debian 13's Python brings tzdata, which apt never removes, for its priority is "required", and netbase, which
+    # leaves /etc/hosts. What systems have anyway is there before.
+    with roots.debian(release.name, ("netbase", "tzdata")) as root:
         before = root.files()
         add = root.add(package)
         root.run("sh", "-c", f"apt-get update -qq && apt-get install -y -qq --no-install-recommends {add} >/dev/null",
