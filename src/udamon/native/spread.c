@@ -3,6 +3,7 @@
     ARRAY(start, Q, READ, "n") ARRAY(end, Q, READ, "n") VALUE(first, Q) VALUE(count, Q) VALUE(grain, Q)
 #define RESULTS(ARRAY, VALUE) ARRAY(start, Q) ARRAY(end, Q)
 #include "interface.h"
+#include "ranges.h"
 
 #include <stdlib.h>
 
@@ -67,14 +68,10 @@ static void fill(const struct arguments *in, const uint64_t *at, struct results 
 
 static PyObject *spread(PyObject *module, struct arguments *in)
 {
-    const uint64_t *start = in->start.at, *end = in->end.at;
     struct results out = {0};
     uint64_t total = 0;
-    int sound = in->grain >= page_size && in->grain <= (uint64_t)1 << 48 && in->count <= MOST_ITEMS;
-    for (size_t r = 0; sound && r < in->start.count; r++) {
-        sound = start[r] < end[r] && end[r] < (uint64_t)1 << 63 && end[r] - start[r] < ((uint64_t)1 << 63) - total;
-        total += end[r] - start[r];
-    }
+    int sound = in->grain >= page_size && in->grain <= (uint64_t)1 << 48 && in->count <= MOST_ITEMS &&
+                ranges_add(in->start.at, in->end.at, in->start.count, &total);
     if (!sound) {
         PyErr_SetString(PyExc_ValueError, "ranges or units are empty or too large");
         return NULL;

@@ -4,6 +4,7 @@
     VALUE(offset, Q) VALUE(cell, Q) VALUE(width, Q) VALUE(inside, Q)
 #define RESULTS(ARRAY, VALUE) ARRAY(start, Q) ARRAY(end, Q)
 #include "interface.h"
+#include "ranges.h"
 
 /* The places that begin at `offset` and then every `cell` bytes, counted through the ranges; of each the part that
  * lies in the range of its byte `inside`. Called twice: without results to count, then to fill. */
@@ -30,14 +31,10 @@ static size_t places(const struct arguments *in, struct results *out)
 
 static PyObject *strata(PyObject *module, struct arguments *in)
 {
-    const uint64_t *start = in->start.at, *end = in->end.at;
     struct results out = {0};
     uint64_t total = 0;
-    int sound = in->cell > 0 && in->cell <= (uint64_t)1 << 48 && in->inside < in->width && in->offset <= UINT64_MAX - in->inside;
-    for (size_t r = 0; sound && r < in->start.count; r++) {
-        sound = start[r] < end[r] && end[r] < (uint64_t)1 << 63 && end[r] - start[r] < ((uint64_t)1 << 63) - total;
-        total += end[r] - start[r];
-    }
+    int sound = in->cell > 0 && in->cell <= (uint64_t)1 << 48 && in->inside < in->width && in->offset <= UINT64_MAX - in->inside &&
+                ranges_add(in->start.at, in->end.at, in->start.count, &total);
     if (!sound || total / in->cell > MOST_ITEMS) {
         PyErr_SetString(PyExc_ValueError, "ranges or cells are empty or too large");
         return NULL;

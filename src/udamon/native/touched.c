@@ -49,17 +49,6 @@ static void touched_shares(struct fit *f, struct results *out)
     }
 }
 
-/* The touched share of all bytes. */
-static double share_of(const struct results *out, const double *touched)
-{
-    double sum = 0, total = 0;
-    for (size_t k = 0; k < out->state.count; k++) {
-        sum += size_at(out, k) * touched[k];
-        total += out->state.at[k] == NOTHING ? 0 : size_at(out, k);
-    }
-    return total > 0 ? sum / total : 0;
-}
-
 /* All that can be looked at: its bytes, and the weight of the checks that spanned the aggregation. */
 struct whole {
     double bytes, checks;
@@ -73,6 +62,15 @@ static struct whole whole_of(const struct fit *f, const struct results *out)
         all.checks += f->spanned[k].checks;
     }
     return all;
+}
+
+/* The touched share of all bytes. */
+static double share_of(const struct results *out, struct whole all)
+{
+    double sum = 0;
+    for (size_t k = 0; k < out->state.count; k++)
+        sum += size_at(out, k) * out->touched.at[k];
+    return all.bytes > 0 ? sum / all.bytes : 0;
 }
 
 /* Whether a segment is so small that of its kind most are never met: less than half a check is expected there. */
@@ -125,11 +123,11 @@ static void judge(const struct fit *f, struct results *out, struct whole all)
  * that came after a fit are free of that. Where they say, beyond chance, that less is accessed than was expected, shares move
  * towards the rates, which they would be if some pages were accessed always and all others never; where more is, as after
  * aggregations became longer, towards what they would be if all pages were accessed alike. */
-static void correct(const struct fit *f, struct results *out)
+static void correct(const struct fit *f, struct results *out, struct whole all)
 {
     double n = out->judged_checks, mean = (out->judged_expected + 1) / (n + 2);
     double chance = f->in->judged_errors * f->in->judged_errors * mean * (1 - mean) / n;
-    double off = n > 0 ? (out->judged_expected - out->judged_hits) / n : 0, room = 0, total = 0;
+    double off = n > 0 ? (out->judged_expected - out->judged_hits) / n : 0, room = 0;
     /* Fits that became better since are less wrong than those that were judged, and of memory that changes the mean of all
      * fits says little: what both say is taken. */
     double now = n > 0 ? off + out->share - out->judged_shares / n : 0;
@@ -137,12 +135,9 @@ static void correct(const struct fit *f, struct results *out)
     if (off * off <= chance)
         return;
     off *= 1 - chance / (off * off); /* James and Stein 1961 */
-    for (size_t k = 0; k < out->state.count; k++) {
-        double size = size_at(out, k);
-        total += out->state.at[k] == NOTHING ? 0 : size;
-        room += size * fmax(off > 0 ? out->touched.at[k] - out->rate.at[k] : f->spanned[k].alike - out->touched.at[k], 0);
-    }
-    double part = room > 0 ? fmin(fabs(off) * total / room, 1) : 0;
+    for (size_t k = 0; k < out->state.count; k++)
+        room += size_at(out, k) * fmax(off > 0 ? out->touched.at[k] - out->rate.at[k] : f->spanned[k].alike - out->touched.at[k], 0);
+    double part = room > 0 ? fmin(fabs(off) * all.bytes / room, 1) : 0;
     for (size_t k = 0; k < out->state.count; k++)
         if (off > 0)
             out->touched.at[k] -= part * fmax(out->touched.at[k] - out->rate.at[k], 0);
@@ -201,9 +196,9 @@ void fit_touched(struct fit *f, struct results *out)
     touched_shares(f, out);
     judge(f, out, all);
     add_unmet(f, out, all);
-    out->share = share_of(out, out->touched.at);
+    out->share = share_of(out, all);
     memcpy(out->fitted.at, out->touched.at, out->touched.count * sizeof(double));
-    correct(f, out);
-    out->told_share = share_of(out, out->touched.at);
+    correct(f, out, all);
+    out->told_share = share_of(out, all);
     out->error = error_of(out);
 }
