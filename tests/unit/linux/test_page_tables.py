@@ -8,7 +8,8 @@ import struct
 import threading
 from array import array
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -197,6 +198,33 @@ def test_arm_with_addresses_of_52_bits(tmp_path: Path) -> None:
             states(tables, start, 0, end)
 
 
+Put = Callable[[int, bytes], None]
+"""Writes bytes at a physical address."""
+
+
+@contextmanager
+def changed_by(step: Callable[[Put], None], fake: FakeKcore) -> Iterator[None]:
+    """Another thread does `step` again and again, which changes memory."""
+    stop = threading.Event()
+
+    def run() -> None:
+        with fake.path.open("r+b", buffering=0) as file:
+
+            def put(at: int, data: bytes) -> None:
+                os.pwrite(file.fileno(), data, DATA_AT + at - RAM_AT)
+
+            while not stop.is_set():
+                step(put)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
 def test_tables_that_come_and_go(fake: FakeKcore) -> None:
     """Frames of tables are used anew while they are read: not one page is told that was never mapped so."""
     root = fake.frame()
@@ -207,36 +235,22 @@ def test_tables_that_come_and_go(fake: FakeKcore) -> None:
         for table in own:
             fake.put(table, struct.pack("<512Q", *[RAM_AT | OWN | ACCESSED] * 512))
         fake.put_word(place, own[0] | TABLE_BITS)
-    stop = threading.Event()
     rng = random.Random(1)
 
-    def churn() -> None:
-        with fake.path.open("r+b", buffering=0) as file:
+    def replace_one(put: Put) -> None:
+        i = rng.randrange(blocks)
+        old = good[i][0]
+        put(places[i], bytes(8))  # as munmap: unhung first,
+        put(old, struct.pack("<512Q", *[bad | OWN] * 512))  # then used for something else.
+        good[i].rotate(-1)
+        put(places[i], struct.pack("<Q", good[i][0] | TABLE_BITS))  # Another frame is the table now,
+        put(old, struct.pack("<512Q", *[RAM_AT | OWN | ACCESSED] * 512))  # and this one will be again.
 
-            def put(at: int, data: bytes) -> None:
-                os.pwrite(file.fileno(), data, DATA_AT + at - RAM_AT)
-
-            while not stop.is_set():
-                i = rng.randrange(blocks)
-                old = good[i][0]
-                put(places[i], bytes(8))  # as munmap: unhung first,
-                put(old, struct.pack("<512Q", *[bad | OWN] * 512))  # then used for something else.
-                good[i].rotate(-1)
-                put(places[i], struct.pack("<Q", good[i][0] | TABLE_BITS))  # Another frame is the table now,
-                put(
-                    old, struct.pack("<512Q", *[RAM_AT | OWN | ACCESSED] * 512)
-                )  # and this one will be again.
-
-    thread = threading.Thread(target=churn)
-    thread.start()
-    try:
+    with changed_by(replace_one, fake):
         tables, wrong = opened(fake), 0
         for _ in range(2000):
             looks = tables.look(root, 0, blocks * BLOCK)
             wrong += sum(bytes(looked.states).count(SEEN) for looked in looks)
-    finally:
-        stop.set()
-        thread.join()
     assert tables.changed > 0, "nothing changed meanwhile; nothing is proved"
     assert tables.read >= 2000 * blocks / 2
     # A frame that became the same table again between the two readings, after 31 others, cannot be told.
@@ -260,30 +274,22 @@ def test_a_frame_that_comes_back_as_the_same_table(fake: FakeKcore, told: bool) 
     for place, table in zip(places, tables_at, strict=True):
         fake.put(table, page)
         fake.put_word(place, table | TABLE_BITS)
-    stop = threading.Event()
     rng = random.Random(1)
 
-    def churn() -> None:
-        with fake.path.open("r+b", buffering=0) as file:
-            while not stop.is_set():
-                i = rng.randrange(blocks)
-                for at, data in ((places[i], bytes(8)), (tables_at[i], b"\x25" * PAGE), (tables_at[i], page),
-                                 (places[i], struct.pack("<Q", tables_at[i] | TABLE_BITS))):  # fmt: skip
-                    os.pwrite(file.fileno(), data, DATA_AT + at - RAM_AT)
+    def replace_one(put: Put) -> None:
+        i = rng.randrange(blocks)
+        for at, data in ((places[i], bytes(8)), (tables_at[i], b"\x25" * PAGE), (tables_at[i], page),
+                         (places[i], struct.pack("<Q", tables_at[i] | TABLE_BITS))):  # fmt: skip
+            put(at, data)
 
-    thread = threading.Thread(target=churn)
-    thread.start()
     entries = array("Q", bytes(8 * blocks * 512)) if told else None
-    try:
+    with changed_by(replace_one, fake):
         tables, odd = opened(fake), 0
         for _ in range(20_000):
             if tables.changed >= 500:
                 break
             for looked in tables.look(root, 0, blocks * BLOCK, entries):
                 odd += sum(state & PAGE_NOT_COUNTED != 0 for state in looked.states[::512])
-    finally:
-        stop.set()
-        thread.join()
     assert tables.changed > 0, "nothing changed meanwhile; nothing is proved"
     assert odd <= tables.changed / 100
 
@@ -291,28 +297,20 @@ def test_a_frame_that_comes_back_as_the_same_table(fake: FakeKcore, told: bool) 
 def test_a_page_of_a_gib_is_in_a_table_that_is_there(fake: FakeKcore) -> None:
     """The table was unhung before it was read, and its frame holds something else: no page of 1 GiB is told."""
     root, tables_at = fake.frame(), deque(fake.frame() for _ in range(32))
-    stop = threading.Event()
 
-    def churn() -> None:
-        with fake.path.open("r+b", buffering=0) as file:
-            while not stop.is_set():
-                tables_at.rotate()
-                for at, word in ((tables_at[0], 0), (root, tables_at[0] | TABLE_BITS), (root, 0),
-                                 (tables_at[0], RAM_AT | OWN | LEAF)):  # fmt: skip
-                    os.pwrite(file.fileno(), struct.pack("<Q", word), DATA_AT + at - RAM_AT)
+    def replace_one(put: Put) -> None:
+        tables_at.rotate()
+        for at, word in ((tables_at[0], 0), (root, tables_at[0] | TABLE_BITS), (root, 0),
+                         (tables_at[0], RAM_AT | OWN | LEAF)):  # fmt: skip
+            put(at, struct.pack("<Q", word))
 
-    thread = threading.Thread(target=churn)
-    thread.start()
-    tables = opened(fake)
-    try:
+    with changed_by(replace_one, fake):
+        tables = opened(fake)
         for _ in range(200_000):
             told = [set(looked.states) for looked in tables.look(root, 0, BLOCK)]
             assert told in ([], [{PAGE_UNKNOWN}])
             if tables.changed >= 100:
                 break
-    finally:
-        stop.set()
-        thread.join()
     assert tables.changed > 0, "nothing changed meanwhile; nothing is proved"
 
 
@@ -321,27 +319,20 @@ def test_what_is_unknown_counts_once(fake: FakeKcore) -> None:
     root, blocks = fake.frame(), 512
     for i in range(blocks):
         fake.map(root, i * BLOCK, 1 << 45 | TABLE_BITS, 1)  # not in RAM
-    entry, stop = fake.word(root), threading.Event()
+    entry = fake.word(root)
 
-    def churn() -> None:
-        with fake.path.open("r+b", buffering=0) as file:
-            while not stop.is_set():
-                for word in (entry + PAGE, entry):
-                    os.pwrite(file.fileno(), struct.pack("<Q", word), DATA_AT + root - RAM_AT)
+    def change(put: Put) -> None:
+        for word in (entry + PAGE, entry):
+            put(root, struct.pack("<Q", word))
 
-    thread = threading.Thread(target=churn)
-    thread.start()
-    tables = opened(fake)
-    try:
+    with changed_by(change, fake):
+        tables = opened(fake)
         for _ in range(20_000):
             before = tables.unknown
             told = sum(bytes(looked.states).count(PAGE_UNKNOWN) for looked in tables.look(root, 0, 1 << 30))
             assert tables.unknown - before == told
             if tables.changed >= 2000:
                 break
-    finally:
-        stop.set()
-        thread.join()
     assert tables.changed > 0, "nothing changed meanwhile; nothing is proved"
 
 

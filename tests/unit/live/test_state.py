@@ -413,6 +413,11 @@ def test_recording_from_inside_stands_alone(tmp_path: Path) -> None:
     session.stop()
 
 
+def full_disk(*_: object) -> None:
+    """A method of Writer."""
+    raise RecordingError("cannot write a: No space left on device; make room.")
+
+
 def test_a_recording_that_cannot_be_written_ends_and_the_view_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -421,10 +426,7 @@ def test_a_recording_that_cannot_be_written_ends_and_the_view_goes_on(
     session.start(WatchRequest(), 0)
     session.record(str(tmp_path / "a"))
 
-    def full(writer: Writer) -> None:
-        raise RecordingError("cannot write a: No space left on device; make room.")
-
-    monkeypatch.setattr(Writer, "flush", full)
+    monkeypatch.setattr(Writer, "flush", full_disk)
     assert open_below(tmp_path)
     with pytest.raises(RecordingError, match="No space"):
         session.keep_up()
@@ -448,10 +450,7 @@ def test_a_recording_that_cannot_be_begun_leaves_nothing_open(
     session, _ = session_with(FakeEngine())
     session.start(WatchRequest(), 0)
 
-    def full(writer: Writer, event: Event) -> None:
-        raise RecordingError("cannot write a: No space left on device; make room.")
-
-    monkeypatch.setattr(Writer, "event", full)
+    monkeypatch.setattr(Writer, "event", full_disk)
     with pytest.raises(RecordingError, match="No space"):
         session.record(str(tmp_path / "a"))
     assert (session.recording, open_below(tmp_path)) == (None, [])
@@ -484,10 +483,7 @@ def test_another_monitor_begins_though_the_recording_cannot_be_finished(
     session.start(WatchRequest(), 0)
     session.record(str(tmp_path / "a"))
 
-    def full(writer: Writer, event: Event) -> None:
-        raise RecordingError("cannot write a: No space left on device; make room.")
-
-    monkeypatch.setattr(Writer, "event", full)
+    monkeypatch.setattr(Writer, "event", full_disk)
     with pytest.raises(RecordingError, match="No space"):
         session.start(WatchRequest(overhead="2%"), 0)
     assert other.running

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import takewhile
 from pathlib import Path
 from typing import NoReturn
@@ -426,35 +426,42 @@ def test_tables_are_closed_where_nothing_comes_of_them(
     assert machine.opened.tables.memory.fd == -1
 
 
-def test_all_of_a_long_stretch_of_frames_is_marked_idle(
-    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The kernel takes one page of the bitmap a call, whatever is written."""
-    bitmap = tmp_path / "sys/kernel/mm/page_idle/bitmap"
+def bitmap_of(
+    machine: Machine, sys: Path, words: dict[int, int], pwrite: Callable[[int, bytes, int], int]
+) -> bytes:
+    """What is in the idle bitmap after these words were written to it, by `pwrite`."""
+    bitmap = sys / "kernel/mm/page_idle/bitmap"
     bitmap.parent.mkdir(parents=True)
     bitmap.write_bytes(b"")
-    written = os.pwrite
-    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: written(fd, data[:PAGE_SIZE], at))
-    clearing = idle_clearing.IdleClearing(machine.opened.tables, tmp_path / "sys")
-    words = PAGE_SIZE // 8 * 2 + 3
-    clearing._write({word: word + 1 for word in range(7, 7 + words)})
+    clearing = idle_clearing.IdleClearing(machine.opened.tables, sys)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "pwrite", pwrite)
+        clearing._write(words)
     clearing.close()
-    assert bitmap.read_bytes() == struct.pack(f"<7Q{words}Q", *[0] * 7, *range(8, 8 + words))
+    return bitmap.read_bytes()
+
+
+def test_all_of_a_long_stretch_of_frames_is_marked_idle(machine: Machine, tmp_path: Path) -> None:
+    """The kernel takes one page of the bitmap a call, whatever is written."""
+    pwrite = os.pwrite
+    words = PAGE_SIZE // 8 * 2 + 3
+    found = bitmap_of(
+        machine, tmp_path, {word: word + 1 for word in range(7, 7 + words)},
+        lambda fd, data, at: pwrite(fd, data[:PAGE_SIZE], at),
+    )  # fmt: skip
+    assert found == struct.pack(f"<7Q{words}Q", *[0] * 7, *range(8, 8 + words))
 
 
 def test_a_word_of_the_bitmap_in_which_memory_ends_is_taken_and_not_counted(
-    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, tmp_path: Path
 ) -> None:
     """So the kernel answers a write of it alone with 0."""
-    bitmap = tmp_path / "sys/kernel/mm/page_idle/bitmap"
-    bitmap.parent.mkdir(parents=True)
-    bitmap.write_bytes(b"")
-    written = os.pwrite
-    monkeypatch.setattr(os, "pwrite", lambda fd, data, at: min(written(fd, data, at), max(9 * 8 - at, 0)))
-    clearing = idle_clearing.IdleClearing(machine.opened.tables, tmp_path / "sys")
-    clearing._write({7: 1, 8: 2, 9: 3})
-    clearing.close()
-    assert bitmap.read_bytes() == struct.pack("<10Q", *[0] * 7, 1, 2, 3)
+    pwrite = os.pwrite
+    found = bitmap_of(
+        machine, tmp_path, {7: 1, 8: 2, 9: 3},
+        lambda fd, data, at: min(pwrite(fd, data, at), max(9 * 8 - at, 0)),
+    )  # fmt: skip
+    assert found == struct.pack("<10Q", *[0] * 7, 1, 2, 3)
 
 
 def test_calls_are_small_and_never_cut_a_huge_page() -> None:
