@@ -27,7 +27,7 @@ LONGEST_VALUE = 200
 AGES = tuple(map(str, SECONDS))
 
 SERVICE = {
-    "udamon_service": "How the service is looked at: the grain (page, process or group), and the primitive.",
+    "udamon_service": "The smallest unit of which accesses are known (page, process or group), and the primitive.",
     "udamon_service_resident_bytes": "Resident and watched, a shared page once: at least (proportional sizes).",
     "udamon_service_accessed_bytes": "Accessed in a window of so many seconds; at most.",
     "udamon_service_working_set_bytes": "Accessed within the age (seconds); at most.",

@@ -36,7 +36,7 @@ class Needs:
         begun = self._ring.advance(now_ns)
         for hour in begun:
             self._kept[hour] = self._files[hour] = 0
-        if len(begun) == HOURS:  # nobody looked for a day
+        if len(begun) == HOURS:  # the service was not looked at for a day
             del self._samples[:]
             self._next, self._sampled_ns = 0, None
         at = self._ring.place

@@ -71,8 +71,8 @@ class Process:
         return grown
 
     def refused(self, resident: int) -> None:
-        """The kernel lets nobody look at it. Its size is known, and nothing of what is in it: all of it may be shared,
-        and all of it may be needed."""
+        """The kernel does not allow a look at it. Only its size is known: all of its memory may be shared, and
+        all of it may be needed."""
         self.forget(DENIED)
         self.resident = self.kept = resident
         self.proportional = self.shared = self.idle = self.sure = self.shmem = 0

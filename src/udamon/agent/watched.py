@@ -269,7 +269,7 @@ class WatchedService:
         return True
 
     def _refused(self, one: Process, tools: Tools) -> None:
-        """The kernel lets nobody look at it. Its size is the last one where no file can be opened."""
+        """The kernel does not allow a look at this process. Without a free descriptor its last size stays."""
         try:
             one.refused(tools.looks.resident(one.pid))
         except OutOfFiles:

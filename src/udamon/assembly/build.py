@@ -313,7 +313,7 @@ class _Builder:
         if self.options.same_cpu and via != "idle":
             raise UsageError(f"--same-cpu is of use with idle alone, and this looks via {via}; leave it out.")
         if via == "kernel":
-            if spec.via == "kernel":  # auto may find it, and it stops nobody
+            if spec.via == "kernel":  # where auto chose it, a limit of pauses holds: it never stops a target
                 self._refuse_max_pause(via)
             if spec.policy not in (None, KERNEL_POLICY):
                 raise UsageError(

@@ -173,7 +173,7 @@ class Directory:
             with whole_file(file) as output:
                 output.write(data)
         except OutputError:
-            if os.path.exists(file):  # somebody was faster
+            if os.path.exists(file):  # another process has written it meanwhile
                 return False
             raise
         return True

@@ -44,8 +44,9 @@ class SlotPlan:
         self._ask_each(*self._steps.space.spread(explorer.places(count), count, self._steps.grain), 1)
 
     def measure(self, explorer: Explorer, checks: float, ticks: int) -> None:
-        """Look all the time at one place in each of `checks` equal cells of the resident bytes, from another eighth
-        each time. What is known is looked at as often as the rest, unlike by `explore`, so shares are right."""
+        """Measure the share of accessed bytes, over all of `ticks`: one place in each of `checks` equal cells of the
+        resident bytes, in another eighth of the cell each time. Known islands are checked as often as other memory,
+        which `explore` does not do."""
         starts, ends = self._steps.space.strata(
             min(int(checks), self._left), explorer.turn, self._steps.grain
         )
