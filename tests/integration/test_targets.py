@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -84,6 +85,23 @@ def test_exec_is_followed(tmp_path: Path) -> None:
         assert monitor.targets[0].ranges != before
         assert [target.index for target in monitor.targets] == [0]
         monitor.ops.close()
+
+
+def test_names_and_commands_of_an_exec_are_of_one_program(tmp_path: Path) -> None:
+    """Of two programs that execute each other in turn, while each is looked at again and again."""
+    programs = {name: tmp_path / name for name in ("first", "second")}
+    for path in programs.values():
+        shutil.copy("/bin/sh", path)
+    for name, other in (("first", "second"), ("second", "first")):
+        (tmp_path / f"{name}.sh").write_text(f"exec {programs[other]} {tmp_path / other}.sh\n")
+    with started([str(programs["first"]), str(tmp_path / "first.sh")]) as process:
+        monitor = Monitor(process_source([process.pid]), tmp_path)
+        monitor.update_until(lambda: sum(name == "target_exec" for name, _ in monitor.events) >= 150)
+        monitor.ops.close()
+    seen = [data for name, data in monitor.events if name == "target_exec"]
+    assert {data["comm"] for data in seen} == {"first", "second"}
+    for data in seen:
+        assert data["cmdline"] == [str(programs[str(data["comm"])]), str(tmp_path / f"{data['comm']}.sh")]
 
 
 def test_forks_are_followed(tmp_path: Path) -> None:

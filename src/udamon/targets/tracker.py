@@ -38,7 +38,7 @@ class _Entry:
     lock: Lock
     image: tuple[object, ...]
     stat: Stat
-    nameless: bool = False  # another program, which had no command line yet
+    nameless: tuple[object, ...] = ()  # the image of another program that had no command line yet
     raw: list[bytes] = field(default_factory=list)  # lines of its mappings as they were read
     lines: list[bytes] = field(default_factory=list)  # those that hold
     ranges: list[Range] = field(default_factory=list)
@@ -241,10 +241,13 @@ class TargetTracker:
             return
         pid, proc = entry.process.pid, self._roots.proc
         cmdline = read_cmdline(pid, proc)
-        if not cmdline and not entry.nameless:
-            entry.nameless = True  # in the middle of its exec: the next update sees all of it
+        entry.stat = stat = stat_of(entry.process, proc)
+        if self._image(entry.process, stat) != image:
+            return  # in the middle of its exec: what was read is in part of the old program, in part of the new
+        if not cmdline and (stat.start_code == 0 or entry.nameless != image):
+            entry.nameless = image  # likewise: the next update sees all of it
             return
-        entry.image, entry.nameless = image, False
+        entry.image, entry.nameless = image, ()
         emit("target_exec", {"target": target.index, "pid": pid, "comm": stat.comm, "cmdline": cmdline})
 
     def _end(self, target: Target, targets: list[Target], why: str, emit: Emit) -> None:
