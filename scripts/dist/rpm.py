@@ -14,6 +14,7 @@ from udamon import __version__
 PYTHON = "3.11"
 SPEC = ROOT / "packaging" / "udamon.spec"
 CONFIG = ROOT / "packaging" / "rpmlint.toml"
+COMPLETIONS = {"bash-completion", "fish", "zsh"}
 
 
 def build(wheel: Path, out: Path, machine: str) -> Path:
@@ -59,12 +60,13 @@ def _documents(root: Path) -> None:
 
 
 def _files(root: Path) -> list[str]:
-    """Lines of %files: each file, and the directories that are udamon's alone."""
+    """Lines of %files: each file, the directories that are udamon's alone, and those of the shells' completions, which
+    packages of completions own together, for the shells need not be installed."""
     lines = ["%defattr(-,root,root,-)\n"]
     for path in sorted(root.rglob("*")):
         name = "/" + str(path.relative_to(root))
         if path.is_dir():
-            if "udamon" in path.relative_to(root).parts:
+            if {"udamon", *COMPLETIONS} & set(path.relative_to(root).parts):
                 lines.append(f'%dir "{name}"\n')
         elif name.startswith("/etc/"):
             lines.append(f'%config(noreplace) "{name}"\n')
