@@ -158,12 +158,116 @@ for turn in range(40):
     return ["/usr/bin/python3", "-S", "-E", str(folder / "script.py")]
 
 
+def perl(folder: Path) -> Sequence[str]:
+    script = """
+use strict; use warnings;
+srand(4);
+my (@lines, %count, %index);
+for my $i (0 .. 149999) {
+    push @lines, join ' ', map { 'w' . int(rand() * rand() * 20000) } 1 .. 6;
+}
+for my $turn (1 .. 2) {
+    for my $line (@lines) { $count{$_}++ for split ' ', $line; }
+}
+for my $i (0 .. $#lines) { push @{ $index{$_} }, $i for split ' ', $lines[$i]; }
+my @ranked = sort { $count{$b} <=> $count{$a} || $a cmp $b } keys %count;
+for my $word (@ranked[0 .. 199]) { $lines[$_] =~ s/\\b$word\\b/W/g for @{ $index{$word} }; }
+undef %index;
+my $found = 0;
+for my $turn (1 .. 6) { $found += grep { /w1\\d+ .*w2/ } @lines; }
+my @sorted = sort @lines;
+splice @lines, 0, 100000;
+my %left = map { $_ => length } @lines;
+for my $turn (1 .. 400) { $found += $left{$lines[int(rand() * @lines)]} for 1 .. 20000; }
+"""
+    (folder / "script.pl").write_text(script)
+    return ["perl", str(folder / "script.pl")]
+
+
+def zstd(folder: Path) -> Sequence[str]:
+    """Records that are alike, with stretches that are not."""
+    random = Random(5)
+    fields = [f"field{i}" for i in range(40)]
+    with (folder / "records").open("w") as file:
+        for i in range(400_000):
+            if i % 5000 < 400:
+                file.write(f"{random.getrandbits(400):0100x}\n")
+            else:
+                rows = random.sample(fields, 5)
+                file.write(f"{i:08} " + " ".join(f"{name}={random.randrange(1000)}" for name in rows) + "\n")
+    return ["zstd", "-15", "--single-thread", "-q", "-c", str(folder / "records")]
+
+
+def lua(folder: Path) -> Sequence[str]:
+    """Trees are made and dropped beside tables that stay, so that the collector of garbage walks through all."""
+    script = """
+math.randomseed(6)
+local function tree(depth)
+    if depth == 0 then return {} end
+    return {tree(depth - 1), tree(depth - 1), depth}
+end
+local function count(node) return node[1] and 1 + count(node[1]) + count(node[2]) or 1 end
+local stays, cache = tree(16), {}
+for i = 1, 100000 do cache[i] = {name = "entry " .. i, hits = 0} end
+local nodes = 0
+for round = 1, 60 do
+    nodes = nodes + count(tree(12 + round % 4))
+    for i = 1, 20000 do
+        local entry = cache[math.random(math.random(#cache))]
+        entry.hits = entry.hits + 1
+    end
+    if round == 30 then
+        for i = 50001, 100000 do cache[i] = nil end
+        collectgarbage()
+    end
+end
+local words = {}
+for i = 1, 300000 do words[#words + 1] = tostring(math.random(1000000)) end
+table.sort(words)
+local text = table.concat(words, " ")
+for i = 1, 20 do for word in text:gmatch("%d+") do nodes = nodes + #word end end
+print(nodes + count(stays))
+"""
+    (folder / "script.lua").write_text(script)
+    return ["lua5.4", str(folder / "script.lua")]
+
+
+def git(folder: Path) -> Sequence[str]:
+    """A repository of 60 files in 300 versions, to be packed anew."""
+    random = Random(7)
+    files = [[f"{random.getrandbits(64):x} line {i}" for i in range(900)] for _ in range(60)]
+    commands = []
+    for number in range(300):
+        for file in random.sample(range(60), 12):
+            for _ in range(6):
+                files[file][random.randrange(900)] = f"{random.getrandbits(64):x} in version {number}"
+        body = "".join(
+            f"M 100644 inline file{i}\ndata {len(text)}\n{text}\n"
+            for i, text in enumerate("\n".join(lines) for lines in files)
+        )
+        commands.append(f"commit refs/heads/main\ncommitter a <a@b> {number} +0000\ndata 1\nv\n{body}")
+    repository = folder / "repository"
+    subprocess.run(["git", "init", "-q", "--bare", str(repository)], check=True)
+    subprocess.run(
+        ["git", "-C", str(repository), "fast-import", "--quiet", "--depth=0"],
+        input="\n".join(commands).encode(), check=True,
+    )  # fmt: skip
+    words = ["--threads=1", "--no-reuse-delta", "--no-reuse-object", "--window=100", "--all"]
+    return ["git", "-C", str(repository), "pack-objects", *words, "--stdout"]
+
+
 PROGRAMS = {
     "sqlite": Program("SQLite: rows are inserted, indexed, looked up, changed and deleted", sqlite, 16),
     "sort": Program("GNU sort of 6 million lines in 48 MiB, the rest in files", sort, 22),
     "cc1": Program("GCC's compiler proper at -O2, on a C file of 150 functions", cc1, 16),
     "xz": Program("xz -4 of text", xz, 12),
     "python": Program("CPython: dictionaries, JSON, a walk over a graph, sorting, counting", python, 20),
+    "perl": Program(
+        "Perl: words are counted, indexed, ranked and replaced; lines are searched and sorted", perl, 14
+    ),
+    "zstd": Program("zstd -15 of records that are alike", zstd, 9),
+    "lua": Program("Lua: trees become garbage beside tables that stay; sorting, matching", lua, 20),
+    "git": Program("git pack-objects of a repository of 300 versions, with deltas", git, 20),
 }
 
 VALGRIND = Path("/usr/libexec/valgrind")

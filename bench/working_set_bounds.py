@@ -1,9 +1,9 @@
 """How often the bounds of a sampled working set contain the truth, and how far apart they are.
 
-    python -m bench.working_set_bounds [--draw N] [--seeds N] [--seconds N] [--checks N…]
+    python -m bench.working_set_bounds [NAME…] [--draw N] [--seeds N] [--seconds N] [--checks N…]
 
-Shapes of bench/held_out.py and bench/other_shapes.py, of a draw of their own for each seed from `--draw` on. The form
-of the interval was chosen by how it does on other draws of them.
+Shapes of bench/held_out.py and bench/other_shapes.py, of a draw of their own for each seed from `--draw` on, and traces
+of real programs. The form of the interval was chosen by how it does on other draws of the shapes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from bench import held_out, other_shapes
 from udamon.core.attrs import Attrs
 from udamon.evaluation.results import Scored
 from udamon.evaluation.run import evaluate
+from udamon.workload.config import load
 from udamon.workload.layout import place
+from udamon.workload.shapes import find, traces
 from udamon.workload.truth import Truth
 
 DRAWS = {
@@ -27,10 +29,10 @@ DRAWS = {
 
 
 def windows(name: str, draws: range, seconds: float, checks: int) -> list[Scored]:
-    """The scores of all windows, of each draw with a seed of its own."""
+    """The scores of all windows, of each draw, or of a trace, with a seed of its own."""
     found: list[Scored] = []
     for number in draws:
-        made = DRAWS[name](name, number)
+        made = DRAWS[name](name, number) if name in DRAWS else load(find(name))
         run = evaluate(Truth(made, place(made)), "adaptive", number, Attrs(), round(seconds * 1e9), checks)
         found += run.scored
     return found
@@ -56,14 +58,18 @@ def header(checks: Sequence[int]) -> list[str]:
 
 def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.working_set_bounds")
+    names = [*DRAWS, *traces()]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
     parser.add_argument("--draw", type=int, default=20)
     parser.add_argument("--seeds", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--checks", type=int, nargs="+", default=[100, 1000, 5000])
     args = parser.parse_args(argv)
+    if unknown := set(args.names) - set(names):
+        parser.error(f"not one of {', '.join(names)}: {', '.join(sorted(unknown))}")
     for line in header(args.checks):
         print(line)
-    for name in DRAWS:
+    for name in args.names or names:
         row = [name]
         for checks in args.checks:
             scored = windows(name, range(args.draw, args.draw + args.seeds), args.seconds, checks)

@@ -267,7 +267,8 @@ def whole(data: bytes) -> bytes:
     return data[: len(data) // LAYOUT.size * LAYOUT.size]
 
 
-RAW = st.builds(Point, WORD, st.integers(0, 5), st.integers(0, 255), st.integers(0, 2**32 - 1))
+BYTE = st.integers(0, 255)
+RAW = st.builds(Point, WORD, st.integers(0, 5), BYTE, st.integers(0, 2**32 - 1), BYTE)
 
 
 @given(
@@ -288,17 +289,17 @@ def test_no_bytes_are_too_strange(
     try:
         found = steps_fit(
             **named("steps_fit", buffers), unchanged=tables.unchanged, begin=begin, end=end, ticks=ticks, prior=2.0,
-            drift=drift, change=0.0, least_change=0.1, surprise=2.5, outlier_age=1, outlier_room=4096, settled=5,
+            drift=drift, change=0.0, rest=0.0, used=0.05, least_change=0.1, surprise=2.5, outlier_age=1,
+            outlier_room=4096, settled=5,
             reach_keep=0.5, quiet=0.02, near=2, density=1.0, judge=True, judged_checks=9.0, judged_hits=3.0,
-            judged_expected=8.0, judged_squares=2.0, judged_shares=3.0,
-            judged_known=2.5, judged_met=1.0, judged_keep=0.9, old_share=0.1, old_known=0.05,
-            judged_errors=2.0,
+            judged_expected=8.0, judged_shares=3.0, judged_known=2.5, judged_met=1.0, judged_errors=2.0, moved=2,
+            moved_share=0.5,
         )  # fmt: skip
     except ValueError:
         return
     segments = len(found.state)
     steps = segments - 1
-    assert len(found.since) == segments
-    assert [len(column) for column in found[2:12]] == [*[segments] * 5, segments + 1, *[steps] * 4]
+    assert len(found.since) == len(found.rested) == segments
+    assert [len(column) for column in found[3:14]] == [*[segments] * 6, segments + 1, *[steps] * 4]
     assert len(found.was) == len(found.now) <= steps - found.appeared
     assert len(found.outliers) % 4 == 0

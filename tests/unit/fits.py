@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tests.unit.native_calls import named
 from tests.unit.points import PAGE, Point, pack
-from udamon.core.adaptive.judged import Judged, judged_of
+from udamon.core.adaptive.judged import Judged, judge_new
 from udamon.native._native import steps_fit
 
 COLD, HOT, COOLED, WARMED, NOTHING = 0, 1, 2, 3, 255
@@ -61,6 +61,7 @@ class Fit(NamedTuple):
 
     state: list[int]
     since: list[int]
+    rested: list[int]
     place: list[int]
     rate: list[float]
     touched: list[float]
@@ -74,6 +75,7 @@ class Fit(NamedTuple):
     appeared: int
     accessed: int
     judged: Judged
+    unmoved: list[float]
     share: float
     known: float
     told_share: float
@@ -94,6 +96,7 @@ def fit(
     prior: float = 2.0,
     drift: float = 0.0,
     change: float = 1e9,
+    rest: float = 1e9,
     least_change: float = 0.21,
     surprise: float = 100.0,
     outlier_age: int = 1,
@@ -109,28 +112,36 @@ def fit(
     judge: bool = True,
     old_share: float = 0.0,
     old_known: float = 0.0,
+    moved: int = AGES,
+    moved_share: float = 0.0,
 ) -> Fit:
     """Fit the space [0, end); `end` in pages, `density` in steps per byte. `levels`, `rates` and touched `shares` of
     the segments before: the lowest of all, and 0, unless given; `old_share` of all bytes, `old_known` of those outside
     of the lowest level. `judged`: the sums so far."""
     tables = tables or by_hand()
-    buffers = fit_buffers(pack(points), tables, before, levels, rates, shares)
+    packed = pack(points)
+    buffers = fit_buffers(packed, tables, before, levels, rates, shares)
+    sums = judged.times(0.5)
+    if judge:
+        places = array("Q", [step.place * PAGE for step in before])
+        fitted = array("d", shares or [0.0] * (len(before) + 1))
+        sums = sums.plus(judge_new(packed, places, fitted, old_share, old_known))
     found = steps_fit(
         **named("steps_fit", buffers), unchanged=tables.unchanged, begin=0, end=end * PAGE, ticks=ticks, prior=prior,
-        drift=drift, change=change, least_change=least_change, surprise=surprise, outlier_age=outlier_age,
-        outlier_room=outlier_room, settled=settled, reach_keep=0.5, quiet=quiet,
+        drift=drift, change=change, rest=rest, used=0.05, least_change=least_change, surprise=surprise,
+        outlier_age=outlier_age, outlier_room=outlier_room, settled=settled, reach_keep=0.5, quiet=quiet,
         near=near, density=density,
-        judge=judge, judged_checks=judged.checks, judged_hits=judged.hits, judged_expected=judged.expected,
-        judged_squares=judged.squares, judged_shares=judged.shares, judged_known=judged.known,
-        judged_met=judged.met, judged_keep=0.5, old_share=old_share, old_known=old_known, judged_errors=2.0,
+        judged_checks=sums.checks, judged_hits=sums.hits, judged_expected=sums.expected,
+        judged_shares=sums.shares, judged_known=sums.known, judged_met=sums.met, judge=judge,
+        judged_errors=2.0, moved=moved, moved_share=moved_share,
     )  # fmt: skip
     outliers = iter(found.outliers)
     return Fit(
-        list(found.state), list(found.since), list(found.bounds[1:-1]), list(found.rate), list(found.touched),
-        list(found.seen), list(found.low), list(found.high), list(found.reach),
+        list(found.state), list(found.since), list(found.rested), list(found.bounds[1:-1]), list(found.rate),
+        list(found.touched), list(found.seen), list(found.low), list(found.high), list(found.reach),
         list(zip(found.was, found.now, strict=True)), list(found.islands),
         list(zip(outliers, outliers, outliers, outliers, strict=True)), found.appeared, found.accessed,
-        judged_of(found), found.share, found.known, found.told_share,
+        sums._replace(met=sums.met + found.met), list(found.unmoved), found.share, found.known, found.told_share,
     )  # fmt: skip
 
 

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from tests.unit.native_calls import named
+from udamon.core.adaptive.steps import StalePoints
 from udamon.core.policy import Answers, Slots
 from udamon.model import HUGE_PAGE_SIZE, PAGE_SIZE
 from udamon.native._native import points_take
 
 PAGE, HUGE = PAGE_SIZE, HUGE_PAGE_SIZE
 MISS, HIT, WHOLE, HOLE = 0, 1, 2, 4
-LAYOUT = struct.Struct("=QIBBH")
+LAYOUT = struct.Struct("=QIBBBB")
 
 Ranges = Sequence[tuple[int, int]]
 
@@ -26,6 +27,7 @@ class Point(NamedTuple):
     kind: int = MISS
     age: int = 0
     pages: int = 1
+    outdated: int = 0
 
     @property
     def end(self) -> int:
@@ -43,11 +45,12 @@ class Answer(NamedTuple):
 
 
 def pack(points: Iterable[Point]) -> bytes:
-    return b"".join(LAYOUT.pack(p.start, p.pages, p.kind, p.age, 0) for p in points)
+    return b"".join(LAYOUT.pack(p.start, p.pages, p.kind, p.age, p.outdated, 0) for p in points)
 
 
 def unpack(packed: bytes | bytearray) -> list[Point]:
-    return [Point(start, kind, age, pages) for start, pages, kind, age, _ in LAYOUT.iter_unpack(packed)]
+    rows = LAYOUT.iter_unpack(packed)
+    return [Point(start, kind, age, pages, outdated) for start, pages, kind, age, outdated, _ in rows]
 
 
 def answer_columns(answers: Sequence[Answer]) -> list[array[int]]:
@@ -71,7 +74,7 @@ def take(
     *,
     slots: Sequence[int] = (0,),
     holes: Ranges = (),
-    drop: Sequence[tuple[int, int, int]] = (),
+    drop: Sequence[StalePoints] = (),
     target: int = 0,
     whole: int = 15,
     older: int = 0,
@@ -81,10 +84,10 @@ def take(
     segments: Sequence[tuple[int, float]] = (),
     least: float = 0.0,
 ) -> list[Point]:
-    """points_take by names; `slots` says of each slot to which target it belongs, `drop` has start, end and age,
-    `segments` end and weight of each."""
-    ranges = [*range_columns(holes), *range_columns([(start, end) for start, end, _ in drop])]
-    buffers = take_buffers(pack(old), answers, slots, ranges, [age for _, _, age in drop], segments)
+    """points_take by names; `slots` says of each slot to which target it belongs, `segments` end and weight of each."""
+    ranges = [*range_columns(holes), *range_columns([(one.start, one.end) for one in drop])]
+    dropped = [one.age for one in drop], [one.outdate for one in drop]
+    buffers = take_buffers(pack(old), answers, slots, ranges, dropped, segments)
     return unpack(
         points_take(
             **named("points_take", buffers),
@@ -104,15 +107,24 @@ def take_buffers(
     answers: Sequence[Answer],
     slots: Sequence[int],
     ranges: Sequence[array[int]],
-    drop_ages: Sequence[int] = (),
+    dropped: tuple[Sequence[int], Sequence[int]] = ((), ()),
     segments: Sequence[tuple[int, float]] = (),
 ) -> list[bytes | array[int] | array[float]]:
-    """What points_take wants, in its order; `ranges` are starts and ends of the holes, then of what is dropped."""
+    """What points_take wants, in its order; `ranges` are starts and ends of the holes, then of what is dropped, of
+    which `dropped` has the ages, and the bits by which points become outdated instead."""
     bounds, seen = (
         array("Q", [0, *(end for end, _ in segments)]),
         array("d", [weight for _, weight in segments]),
     )
-    return [old, *answer_columns(answers), array("I", slots), *ranges, array("B", drop_ages), bounds, seen]
+    return [
+        old,
+        *answer_columns(answers),
+        array("I", slots),
+        *ranges,
+        *(array("B", one) for one in dropped),
+        bounds,
+        seen,
+    ]
 
 
 def answers_to(slots: Slots, answers: Sequence[Answer], ticks: int) -> Answers:

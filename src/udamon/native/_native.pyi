@@ -41,6 +41,8 @@ MOST_PAGES: int  # of a point, and so of a hole
 STATES: int  # at most
 GAPS: int
 AGES: int
+MOVED: int
+RESTED: int
 # A page's byte, see page_tables_look.
 PAGE_MAPPED: int
 PAGE_ACCESSED: int
@@ -332,6 +334,7 @@ def points_take(
     drop_start: Buffer,
     drop_end: Buffer,
     drop_age: Buffer,
+    outdate: Buffer,
     bounds: Buffer,
     seen: Buffer,
     least: float,
@@ -344,13 +347,27 @@ def points_take(
 ) -> bytearray:
     """Points sorted by address, with new answers among them. `points` are those before, packed as in native/points.h;
     answers name slots, and `slot_target` each slot's target; in the ranges to drop, points that are at least so old
-    are dropped.
+    are dropped; with `outdate`, a bit for each reason, those that spanned an aggregation become outdated instead.
 
     Only answers of slots of `target` are taken; one whose span is at least `whole` ticks spans all. Points
     grow `older` aggregations older, up to 255, and are forgotten beyond `limit`, except in segments (`bounds` has the
     ends of all) of which less than `least` was `seen`, a weight of checks. Of a huge page only the part in
     [begin, end) is taken. Raises ValueError.
     """
+
+class JudgedChecks(NamedTuple):
+    """New checks that spanned the aggregation: how many, accesses among them, the sum of the touched shares at their
+    places, and of the squares of the differences; and how many older ones there are."""
+
+    checks: float
+    hits: float
+    expected: float
+    squares: float
+    older: int
+
+def judge_spanning(*, points: Buffer, place: Buffer, touched: Buffer) -> JudgedChecks:
+    """New points that spanned the aggregation (see points_take), by the steps at `place` and the touched shares of the
+    segments between them, one more. Raises ValueError."""
 
 class Fit(NamedTuple):
     """Per segment its state (NOTHING a hole), for how many aggregations it has had its rate (0 where no change is
@@ -364,11 +381,13 @@ class Fit(NamedTuple):
 
     state: bytes
     since: bytes
+    rested: bytes
     rate: array[float]
     touched: array[float]
     fitted: array[float]
     seen: array[float]
     doubt: array[float]
+    unmoved: array[float]
     bounds: array[int]
     low: array[int]
     high: array[int]
@@ -384,13 +403,7 @@ class Fit(NamedTuple):
     share: float
     known: float
     told_share: float
-    judged_checks: float
-    judged_hits: float
-    judged_expected: float
-    judged_squares: float
-    judged_shares: float
-    judged_known: float
-    judged_met: float
+    met: float
 
 def steps_fit(
     *,
@@ -415,6 +428,8 @@ def steps_fit(
     prior: float,
     drift: float,
     change: float,
+    rest: float,
+    used: float,
     least_change: float,
     surprise: float,
     outlier_age: int,
@@ -424,18 +439,16 @@ def steps_fit(
     quiet: float,
     near: int,
     density: float,
-    judge: bool,
     judged_checks: float,
     judged_hits: float,
     judged_expected: float,
-    judged_squares: float,
     judged_shares: float,
     judged_known: float,
     judged_met: float,
-    judged_keep: float,
-    old_share: float,
-    old_known: float,
+    judge: bool,
     judged_errors: float,
+    moved: int,
+    moved_share: float,
 ) -> Fit:
     """The most probable steps behind points (see points_take), by the tables of core.adaptive.likelihood.
 
@@ -447,13 +460,16 @@ def steps_fit(
     `jump` is of `density` steps per byte. Where the `near` steps from before on each side are closer to each other, a
     distance counts as that many times longer; `near` 0: nowhere.
 
-    The judged sums are of new answers that spanned the aggregation, where there are any (`judge`), and of what the fit
-    before expected of them (`old_fitted`, `old_share`, `old_known`); `judged_keep` of those that are handed in is
-    left. Where fewer were accessed than expected, by more than `judged_errors` standard errors, touched shares become
-    smaller.
+    The judged sums are those of core.adaptive.judged, without the accesses that new checks (if any: `judge`) met in
+    quiet memory, which are returned. Where fewer were accessed than expected, by more than `judged_errors` standard
+    errors, touched shares become smaller. `moved` aggregations ago (AGES: never) the share `moved_share` of the memory
+    changed: older checks of a segment that spanned an aggregation count with the chance that it did not, `unmoved`.
 
     Where the points of a segment from before some time speak for a level that differs by more than
-    `least_change`, and two levels explain them by more than `change` nats better, only those since count.
+    `least_change`, and two levels explain them by more than `change` nats better, only those since count. A segment has
+    `rested` since, or no more, where of the checks that spanned an aggregation a share of at least `used` were accesses
+    before and less since, or the other way round, and two levels explain that by more than `change` nats better, or
+    than `rest` if it was at most `moved` aggregations ago.
     Without points, all is one segment of the first state that is not accessed. An island appeared where
     both its steps were nowhere, beside it no rate is above `quiet`, nor one before where it is, and its own is above 0
     by `least_change`. Outliers are answers, at most

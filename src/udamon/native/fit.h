@@ -21,30 +21,29 @@ enum { STATES = 16 };
     ARRAY(old_place, Q, READ, "k") ARRAY(old_low, Q, READ, "k") ARRAY(old_high, Q, READ, "k")                         \
     ARRAY(old_reach, Q, READ, "k") ARRAY(old_height, d, READ, "k")                                                    \
     VALUE(unchanged, I) VALUE(begin, Q) VALUE(end, Q) VALUE(ticks, I) VALUE(prior, d) VALUE(drift, d)                 \
-    VALUE(change, d) VALUE(least_change, d) VALUE(surprise, d) VALUE(outlier_age, I) VALUE(outlier_room, Q) VALUE(settled, I) \
+    VALUE(change, d) VALUE(rest, d) VALUE(used, d) VALUE(least_change, d) VALUE(surprise, d) VALUE(outlier_age, I) VALUE(outlier_room, Q) VALUE(settled, I) \
     VALUE(reach_keep, d) VALUE(quiet, d)                                                                              \
     VALUE(near, I) VALUE(density, d) /* see crowd_at; steps per byte that `jump` is of */                             \
-    /* Whether there are new checks that spanned an aggregation. Of those before, as they were when they were new:    \
-     * their number, accesses among them, how many were expected, squares of the differences, and shares of all bytes \
-     * that were taken for touched; of these the shares outside of quiet memory, and accesses that were met in quiet   \
-     * memory; what is left of these sums; those shares now; standard errors that are chance. */                      \
-    VALUE(judge, p) VALUE(judged_checks, d) VALUE(judged_hits, d) VALUE(judged_expected, d) VALUE(judged_squares, d)  \
-    VALUE(judged_shares, d) VALUE(judged_known, d) VALUE(judged_met, d) VALUE(judged_keep, d) VALUE(old_share, d)      \
-    VALUE(old_known, d) VALUE(judged_errors, d)
+    /* Of checks that spanned an aggregation, as they were when they were new (see core.adaptive.judged): their number, \
+     * accesses among them, how many were expected, and shares of all bytes that were taken for touched; of these the  \
+     * shares outside of quiet memory, and accesses that were met in quiet memory; whether some are new; standard       \
+     * errors that are chance. */                                                                                      \
+    VALUE(judged_checks, d) VALUE(judged_hits, d) VALUE(judged_expected, d) VALUE(judged_shares, d)                    \
+    VALUE(judged_known, d) VALUE(judged_met, d) VALUE(judge, p) VALUE(judged_errors, d)                                \
+    /* Aggregations since such checks showed that memory changed, AGES where none did; the share of it that changed. */ \
+    VALUE(moved, I) VALUE(moved_share, d)
 #define RESULTS(ARRAY, VALUE)                                                                                         \
     /* Per segment, of which there is one more than steps; `bounds` has all their ends. `fitted` are touched shares   \
      * as the fit has them, `touched` after checks were judged by such. */                                            \
-    ARRAY(state, B) ARRAY(since, B) ARRAY(rate, d) ARRAY(touched, d) ARRAY(fitted, d) ARRAY(seen, d) ARRAY(doubt, d)  \
-    ARRAY(bounds, Q)                                                                                                  \
+    ARRAY(state, B) ARRAY(since, B) ARRAY(rested, B) ARRAY(rate, d) ARRAY(touched, d) ARRAY(fitted, d) ARRAY(seen, d) ARRAY(doubt, d)  \
+    ARRAY(unmoved, d) ARRAY(bounds, Q)                                                                                                  \
     /* Per step. */                                                                                                   \
     ARRAY(low, Q) ARRAY(high, Q) ARRAY(reach, Q) ARRAY(height, d)                                                     \
     /* Of steps that were elsewhere before: where, and where they are. A page of each island that appeared. */        \
     ARRAY(was, Q) ARRAY(now, Q) ARRAY(islands, Q) ARRAY(outliers, Q)                                                  \
     VALUE(appeared, Q) VALUE(accessed, Q) VALUE(error, d)                                                             \
     /* Of all bytes: the share that the fit has for touched, and the same after checks were judged. */                \
-    VALUE(share, d) VALUE(known, d) VALUE(told_share, d)                                                              \
-    VALUE(judged_checks, d) VALUE(judged_hits, d) VALUE(judged_expected, d) VALUE(judged_squares, d)                  \
-    VALUE(judged_shares, d) VALUE(judged_known, d) VALUE(judged_met, d)
+    VALUE(share, d) VALUE(known, d) VALUE(told_share, d) VALUE(met, d) /* new accesses met in quiet memory */
 #include "interface.h"
 
 _Static_assert(2 * KINDS == 10, "the shape of table says so");
@@ -83,6 +82,7 @@ struct fit {
 /* Points of a segment by age and kind and by kind alone, and a bit for each age that has some: most segments have points of few ages. */
 struct tally {
     uint32_t count[AGES][KINDS], kinds[KINDS];
+    uint32_t outdated[AGES][REASONS][HIT + 1]; /* of the points that spanned the aggregation, misses and hits */
     uint64_t has[AGES / 64];
     unsigned oldest;
 };
@@ -106,6 +106,10 @@ size_t fit_order(const struct fit *f, struct run *out);
 double fit_angle(double rate);
 /* change.c: for how many aggregations a segment of that state has had its rate; 0 when no change is known. */
 unsigned fit_since_change(const struct fit *f, const struct tally *t, uint8_t state);
+/* rest.c: for how many aggregations a segment rests, or does no more; 0 when it is not known to have changed so. */
+unsigned fit_rested(const struct fit *f, const struct tally *t);
+/* rest.c: the chance that a segment is touched as it was before memory changed, by its spanning checks: misses and hits. */
+double fit_unmoved(const struct fit *f, const double since[HIT + 1], const double before[HIT + 1]);
 /* places.c: from the gaps of the steps and the rates between them, bounds and all that is told per step. */
 void fit_places(const struct fit *f, struct results *out);
 /* touched.c: touched shares, their standard errors, and that of all touched bytes together. */

@@ -20,7 +20,7 @@ enum { MOST_ITEMS = 1 << 28 };
 
 /* The functions that interface.h describes, each in a file of its own. */
 #define FUNCTIONS(X)                                                                                                  \
-    X(sim_sample) X(idle_sample) X(pte_sample) X(points_take) X(steps_fit) X(steps_gaps) X(segments_doubtful)         \
+    X(sim_sample) X(idle_sample) X(pte_sample) X(points_take) X(judge_spanning) X(steps_fit) X(steps_gaps) X(segments_doubtful)         \
     X(segments_refresh) X(regions_cut) X(regions_cuts) X(strata) X(spread) X(told_rates) X(agreement)                 \
     X(add_objects) X(overlaps) X(page_tables_look) X(page_runs) X(visit_cpus) X(hot_set_start) X(add_cells) X(check_rows)            \
     X(trace_scan) X(damo_scan) X(binomial_bounds) X(mark_pages) X(count_marks) X(look_processes) X(page_ages)         \

@@ -8,12 +8,13 @@
     ARRAY(slot_target, I, READ, "")                                                                                   \
     ARRAY(hole_start, Q, READ, "h") ARRAY(hole_end, Q, READ, "h")                                                     \
     ARRAY(drop_start, Q, READ, "d") ARRAY(drop_end, Q, READ, "d") ARRAY(drop_age, B, READ, "d")                       \
+    ARRAY(outdate, B, READ, "d") /* not 0: reasons by which those that spanned the aggregation become outdated, none is dropped */ \
     ARRAY(bounds, Q, READ, "k+1") ARRAY(seen, d, READ, "k") /* segments, and the weight of the checks of each */         \
     VALUE(least, d) /* weight that a segment needs before its points are forgotten */                                 \
     VALUE(target, I) VALUE(whole, I) VALUE(older, B) VALUE(limit, B) VALUE(begin, Q) VALUE(end, Q)
 #define RESULTS(ARRAY, VALUE) VALUE(points, O) /* a bytearray */
 #define CONSTANTS(C)                                                                                                  \
-    C(POINT_BYTES, sizeof(struct point)) C(HIT, HIT) C(WHOLE, WHOLE) C(HOLE, HOLE) C(KINDS, KINDS) C(NOTHING, NOTHING)  \
+    C(MOVED, MOVED) C(RESTED, RESTED) C(POINT_BYTES, sizeof(struct point)) C(HIT, HIT) C(WHOLE, WHOLE) C(HOLE, HOLE) C(KINDS, KINDS) C(NOTHING, NOTHING)  \
     C(MOST_PAGES, UINT32_MAX)
 #include "interface.h"
 
@@ -105,21 +106,25 @@ static int forgotten(const struct arguments *t, const struct point *p, size_t *s
 static size_t merge(const struct arguments *t, const struct point *new, size_t new_count, struct point *out)
 {
     const struct point *old = t->points.at;
-    const uint8_t *drop_age = t->drop_age.at;
+    const uint8_t *drop_age = t->drop_age.at, *outdate = t->outdate.at;
     struct walk drop = {t->drop_start.at, t->drop_end.at, 0, t->drop_start.count};
     struct walk hole = {t->hole_start.at, t->hole_end.at, 0, t->hole_start.count};
     const size_t old_count = t->points.count, drops = drop.count, holes = hole.count;
     size_t i = 0, k = 0, h = 0, made = 0, segment = 0;
     for (;;) {
-        while (i < old_count && (old[i].kind == HOLE || forgotten(t, &old[i], &segment) ||
-                                 (drops && inside(&drop, old[i].start) && old[i].age >= drop_age[drop.at])))
-            i++;
+        int stale = 0;
+        for (; i < old_count; i++) {
+            stale = drops && inside(&drop, old[i].start) && old[i].age >= drop_age[drop.at];
+            if (old[i].kind != HOLE && !forgotten(t, &old[i], &segment) && !(stale && !outdate[drop.at]))
+                break;
+        }
         int has_old = i < old_count, has_new = k < new_count;
         if (!has_old && !has_new)
             break;
         struct point next;
         if (has_old && (!has_new || old[i].start <= new[k].start)) {
             next = old[i++];
+            next.outdated |= stale && next.kind & WHOLE ? outdate[drop.at] : 0;
             next.age = next.age < UINT8_MAX - t->older ? (uint8_t)(next.age + t->older) : UINT8_MAX;
         } else {
             next = new[k++];

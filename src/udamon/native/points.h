@@ -11,7 +11,8 @@ struct point {
     uint64_t start;
     uint32_t pages;
     uint8_t kind, age;
-    uint16_t unused;
+    uint8_t outdated; /* it spanned the aggregation, and for some reasons counts no longer: a bit for each */
+    uint8_t unused;
 };
 
 static inline uint64_t size_of(const struct point *p)
@@ -25,6 +26,9 @@ static inline uint64_t end_of(const struct point *p)
 }
 
 enum { HIT = 1, WHOLE = 2, HOLE = 4, KINDS = 5 };
+/* Memory changed since, so that it does not say what is touched in an aggregation; it is known when the segment came to rest,
+ * or ended to. */
+enum { MOVED, RESTED, REASONS };
 enum { NOTHING = 255 }; /* the state of a segment where there is no memory */
 
 /* As an item of an array: a record in bytes. */

@@ -43,6 +43,8 @@ static uint64_t count_points(const struct fit *f, size_t first, size_t end, uint
     for (size_t i = first; i < end; i++) {
         t->count[p[i].age][p[i].kind]++;
         t->kinds[p[i].kind]++;
+        for (size_t why = 0; why < REASONS && p[i].kind & WHOLE; why++)
+            t->outdated[p[i].age][why][p[i].kind & HIT] += p[i].outdated >> why & 1;
         t->has[p[i].age / 64] |= (uint64_t)1 << p[i].age % 64;
         t->oldest = p[i].age > t->oldest ? p[i].age : t->oldest;
         last = end_of(&p[i]) > last ? end_of(&p[i]) : last;
@@ -57,8 +59,10 @@ static uint64_t count_points(const struct fit *f, size_t first, size_t end, uint
 
 static void forget_points(struct tally *t)
 {
-    for (unsigned age = age_from(t, 0); age < AGES; age = age_from(t, age + 1))
+    for (unsigned age = age_from(t, 0); age < AGES; age = age_from(t, age + 1)) {
         memset(t->count[age], 0, sizeof(t->count[age]));
+        memset(t->outdated[age], 0, sizeof(t->outdated[age]));
+    }
     memset(t->kinds, 0, sizeof(t->kinds));
     memset(t->has, 0, sizeof(t->has));
     t->oldest = 0;
@@ -69,16 +73,23 @@ static void sum_points(const struct fit *f, const struct tally *t, size_t k, uin
 {
     unsigned since = state < f->in->unchanged ? fit_since_change(f, t, state) : 1;
     unsigned newest = since ? since - 1 : t->oldest;
-    double sums[KINDS] = {0};
-    for (unsigned age = age_from(t, 0); age <= newest && age < AGES; age = age_from(t, age + 1))
+    double sums[KINDS] = {0}, since_moved[HIT + 1] = {0}, before[HIT + 1] = {0};
+    for (unsigned age = age_from(t, 0); age <= newest && age < AGES; age = age_from(t, age + 1)) {
         for (size_t kind = 0; kind < HOLE; kind++)
             sums[kind] += t->count[age][kind] * (double)f->weight[age];
+        double *spanned = age < f->in->moved ? since_moved : before;
+        for (size_t hit = 0; hit <= HIT; hit++)
+            spanned[hit] += (t->count[age][WHOLE + hit] - t->outdated[age][MOVED][hit]) * (double)f->weight[age];
+    }
     out->seen.at[k] = sums[0] + sums[HIT];
-    f->spanned[k].checks = sums[WHOLE] + sums[WHOLE + HIT];
-    f->spanned[k].hits = sums[WHOLE + HIT];
+    double weight = fit_unmoved(f, since_moved, before);
+    out->unmoved.at[k] = weight;
+    f->spanned[k].hits = since_moved[HIT] + weight * before[HIT];
+    f->spanned[k].checks = f->spanned[k].hits + since_moved[0] + weight * before[0];
     if (sums[HIT] + sums[WHOLE + HIT] > 0) /* never seen accessed: it stays 0 */
         out->rate.at[k] = (sums[HIT] + f->in->prior * f->in->level.at[state]) / (out->seen.at[k] + f->in->prior);
     out->since.at[k] = (uint8_t)since;
+    out->rested.at[k] = (uint8_t)(since ? 0 : fit_rested(f, t));
 }
 
 /* Sums of each segment, since when it is as it is, and between which points the steps lie. */
@@ -90,6 +101,7 @@ static void fill_segments(const struct fit *f, const struct run *runs, size_t co
         size_t end = k + 1 < count ? runs[k + 1].first : f->points;
         uint64_t last = count_points(f, runs[k].first, end, runs[k].state, &tally, out);
         out->state.at[k] = runs[k].state;
+        out->unmoved.at[k] = 1;
         if (runs[k].state != NOTHING)
             sum_points(f, &tally, k, runs[k].state, out);
         if (k + 1 < count) {
@@ -177,8 +189,8 @@ static PyObject *give(PyObject *module, struct fit *f, struct run *runs)
 {
     size_t found = fit_order(f, runs), segments = found ? found : 1, steps = segments - 1;
     struct results out = {
-        .state.count = segments, .since.count = segments, .rate.count = segments, .touched.count = segments,
-        .fitted.count = segments, .seen.count = segments, .doubt.count = segments, .bounds.count = segments + 1, .low.count = steps,
+        .state.count = segments, .since.count = segments, .rested.count = segments, .rate.count = segments, .touched.count = segments,
+        .fitted.count = segments, .seen.count = segments, .doubt.count = segments, .unmoved.count = segments, .bounds.count = segments + 1, .low.count = steps,
         .high.count = steps, .reach.count = steps, .height.count = steps, .was.count = steps, .now.count = steps,
         .islands.count = steps, .outliers.at = malloc((f->points + 1) * 4 * sizeof(uint64_t)), /* at most */
     };

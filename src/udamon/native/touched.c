@@ -79,44 +79,22 @@ static int is_island(const struct results *out, size_t k, struct whole all)
     return out->state.at[k] != 0 && out->state.at[k] != NOTHING && all.checks * size_at(out, k) < all.bytes / 2;
 }
 
-/* New answers of checks that spanned the aggregation, against what the fit before expected of them. */
-static void judge(const struct fit *f, struct results *out, struct whole all)
+/* Accesses that new checks met in memory that the fit before had for quiet, and that is so still, or an island. */
+static double met_in_quiet(const struct fit *f, const struct results *out, struct whole all)
 {
     const struct arguments *in = f->in;
     const struct point *p = in->points.at;
-    double checks = 0, hits = 0, expected = 0, squares = 0, met = 0;
-    size_t old = 0, now = 0, older = 0;
+    size_t old = 0, now = 0, met = 0;
     for (size_t i = 0; i < f->points && in->judge; i++) {
-        if ((p[i].kind & ~HIT) != WHOLE)
-            continue;
-        older += p[i].age != 0;
-        if (p[i].age != 0)
+        if (p[i].kind != (WHOLE | HIT) || p[i].age != 0)
             continue;
         while (old < in->old_place.count && in->old_place.at[old] <= p[i].start)
             old++;
         while (now + 1 < out->state.count && out->bounds.at[now + 1] <= p[i].start)
             now++;
-        double hit = p[i].kind & HIT, chance = in->old_fitted.at[old];
-        checks++;
-        hits += hit;
-        expected += chance;
-        squares += (hit - chance) * (hit - chance);
-        if (in->old_state.at[old] == 0 && (out->state.at[now] == 0 || is_island(out, now, all)))
-            met += hit;
+        met += in->old_state.at[old] == 0 && (out->state.at[now] == 0 || is_island(out, now, all));
     }
-    double share = in->old_share;
-    if (older == 0 && checks > 0) { /* what was expected came of no such checks: their mean is all there is to judge by */
-        share = hits / checks;
-        expected = hits;
-        squares = hits * (1 - share);
-    }
-    out->judged_checks = in->judged_keep * in->judged_checks + checks;
-    out->judged_hits = in->judged_keep * in->judged_hits + hits;
-    out->judged_expected = in->judged_keep * in->judged_expected + expected;
-    out->judged_squares = in->judged_keep * in->judged_squares + squares;
-    out->judged_shares = in->judged_keep * in->judged_shares + checks * share;
-    out->judged_known = in->judged_keep * in->judged_known + checks * in->old_known;
-    out->judged_met = in->judged_keep * in->judged_met + met;
+    return (double)met;
 }
 
 /* Segments were cut by the same answers that their shares are of: misses are cut out, and what is left was accessed. Answers
@@ -125,12 +103,13 @@ static void judge(const struct fit *f, struct results *out, struct whole all)
  * aggregations became longer, towards what they would be if all pages were accessed alike. */
 static void correct(const struct fit *f, struct results *out, struct whole all)
 {
-    double n = out->judged_checks, mean = (out->judged_expected + 1) / (n + 2);
-    double chance = f->in->judged_errors * f->in->judged_errors * mean * (1 - mean) / n;
-    double off = n > 0 ? (out->judged_expected - out->judged_hits) / n : 0, room = 0;
+    const struct arguments *in = f->in;
+    double n = in->judged_checks, mean = (in->judged_expected + 1) / (n + 2);
+    double chance = in->judged_errors * in->judged_errors * mean * (1 - mean) / n;
+    double off = n > 0 ? (in->judged_expected - in->judged_hits) / n : 0, room = 0;
     /* Fits that became better since are less wrong than those that were judged, and of memory that changes the mean of all
      * fits says little: what both say is taken. */
-    double now = n > 0 ? off + out->share - out->judged_shares / n : 0;
+    double now = n > 0 ? off + out->share - in->judged_shares / n : 0;
     off = off * now <= 0 ? 0 : fabs(now) < fabs(off) ? now : off;
     if (off * off <= chance)
         return;
@@ -165,13 +144,13 @@ static void add_unmet(const struct fit *f, struct results *out, struct whole all
         }
     }
     out->known = all.bytes > 0 ? known / all.bytes : 0;
-    double n = out->judged_checks;
+    double n = f->in->judged_checks, all_met = f->in->judged_met + out->met;
     if (met <= 0 || quiet == 0 || n <= 0)
         return;
-    double found = fmax(out->known - out->judged_known / n, 0), more = out->judged_met / n - found - told / all.bytes;
+    double found = fmax(out->known - f->in->judged_known / n, 0), more = all_met / n - found - told / all.bytes;
     double now = met / all.checks - islands / all.bytes, chance = sqrt(met) / all.checks;
     more = fmin(fmax(more, now - chance), now + chance);
-    if (more <= sqrt(out->judged_met) / n)
+    if (more <= sqrt(all_met) / n)
         return;
     for (size_t k = 0; k < out->state.count; k++)
         if (out->state.at[k] == 0)
@@ -194,7 +173,7 @@ void fit_touched(struct fit *f, struct results *out)
 {
     struct whole all = whole_of(f, out);
     touched_shares(f, out);
-    judge(f, out, all);
+    out->met = met_in_quiet(f, out, all);
     add_unmet(f, out, all);
     out->share = share_of(out, all);
     memcpy(out->fitted.at, out->touched.at, out->touched.count * sizeof(double));

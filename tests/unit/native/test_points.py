@@ -28,6 +28,7 @@ from tests.unit.points import (
     take_buffers,
     unpack,
 )
+from udamon.core.adaptive.steps import StalePoints
 from udamon.native._native import points_take
 
 PAGE_SHIFT, HUGE_SHIFT = PAGE.bit_length() - 1, HUGE.bit_length() - 1
@@ -108,7 +109,7 @@ def test_the_greatest_age_is_no_overflow() -> None:
 
 def test_dropping_spares_what_lies_outside_the_ranges_and_what_is_new() -> None:
     old = at(0, 1, 2, 3, 4, 5, 6)
-    drop = [(1 * PAGE, 3 * PAGE, 0), (5 * PAGE, 6 * PAGE, 0)]
+    drop = [StalePoints(1 * PAGE, 3 * PAGE, 0), StalePoints(5 * PAGE, 6 * PAGE, 0)]
     answers = [Answer(1 * PAGE, 1), Answer(5 * PAGE, 1)]
     found = take(old, answers, drop=drop)
     assert found == [
@@ -121,16 +122,36 @@ def test_points_are_dropped_by_the_age_they_have_had_so_far(older: int) -> None:
     """What is said of them was said before they grew older."""
     old = [Point(page * PAGE, age=page) for page in range(4)]
     for age in range(5):
-        found = take(old, drop=[(0, 9 * PAGE, age)], older=older)
+        found = take(old, drop=[StalePoints(0, 9 * PAGE, age)], older=older)
         assert found == [Point(page * PAGE, age=page + older) for page in range(min(age, 4))]
 
 
 def test_every_range_has_an_age_of_its_own() -> None:
     old = [Point(page * PAGE, age=age) for page in range(6) for age in (1, 4)]
-    found = take(old, drop=[(0, PAGE, 0), (2 * PAGE, 3 * PAGE, 2), (3 * PAGE, 5 * PAGE, 5)])
+    found = take(
+        old,
+        drop=[
+            StalePoints(first * PAGE, end * PAGE, age)
+            for first, end, age in ((0, 1, 0), (2, 3, 2), (3, 5, 5))
+        ],
+    )
     assert [(p.start // PAGE, p.age) for p in found] == [
         (1, 1), (1, 4), (2, 1), (3, 1), (3, 4), (4, 1), (4, 4), (5, 1), (5, 4),
     ]  # fmt: skip
+
+
+def test_points_that_spanned_the_aggregation_become_outdated_and_stay_so() -> None:
+    """From the age on, in the range alone; others, of one tick, are what they were."""
+    old = [
+        Point(page * PAGE, kind, age) for page in range(4) for age in (1, 4) for kind in (MISS, WHOLE | HIT)
+    ]
+    found = take(old, drop=[StalePoints(PAGE, 3 * PAGE, 2, outdate=2)], older=1)
+    assert len(found) == len(old)
+    outdated = [(p.start // PAGE, p.kind, p.age, p.outdated) for p in found if p.outdated]
+    assert outdated == [(1, WHOLE | HIT, 5, 2), (2, WHOLE | HIT, 5, 2)]
+    again = take(found, drop=[StalePoints(0, 2 * PAGE, 0, outdate=1)], older=1)
+    later = [(p.start // PAGE, p.age, p.outdated) for p in again if p.outdated]
+    assert later == [(0, 3, 1), (0, 6, 1), (1, 3, 1), (1, 6, 3), (2, 6, 2)]
 
 
 def test_holes_are_points_and_nothing_else_lies_in_them() -> None:
@@ -155,18 +176,23 @@ def test_a_hole_larger_than_a_point_can_say_is_as_large_as_it_can() -> None:
 
 
 def model(
-    old: list[Point], answers: list[Answer], slots: list[int], holes: Ranges, drop: list[tuple[int, int, int]],
+    old: list[Point], answers: list[Answer], slots: list[int], holes: Ranges, drop: list[StalePoints],
     older: int, limit: int, begin: int, end: int,
 ) -> list[Point]:  # fmt: skip
     """The contract, for target 0 and whole spans of 15, one point after the other."""
 
-    def dropped(point: Point) -> bool:
-        return any(start <= point.start < end and point.age >= age for start, end, age in drop)
+    def stale(point: Point) -> StalePoints | None:
+        found = (one for one in drop if one.start <= point.start < one.end and point.age >= one.age)
+        return next(found, None)
+
+    def aged(point: Point, why: StalePoints | None) -> Point:
+        outdated = point.outdated | (why.outdate if why and point.kind & WHOLE else 0)
+        return point._replace(age=point.age + older, outdated=outdated)
 
     def hidden(point: Point) -> bool:
         return any(start <= point.start < end for start, end in holes)
 
-    kept = [p._replace(age=p.age + older) for p in old if p.kind != HOLE and not dropped(p)]
+    kept = [aged(p, why) for p in old if p.kind != HOLE and ((why := stale(p)) is None or why.outdate)]
     kept = [p for p in kept if p.age <= limit]
     for a in answers:
         if slots[a.slot] == 0:
@@ -210,7 +236,7 @@ def test_points_are_those_of_the_contract(
     old: list[Point], answers: list[Answer], slots: list[int], holes: list[tuple[int, int]],
     places: list[tuple[int, int]], ages: list[int], older: int, limit: int, begin: int, end: int,
 ) -> None:  # fmt: skip
-    drop = [(start, end, age) for (start, end), age in zip(places, ages, strict=False)]
+    drop = [StalePoints(start, end, age, age % 4) for (start, end), age in zip(places, ages, strict=False)]
     begin, end = begin * PAGE, end * PAGE
     found = take(
         old, answers, slots=slots, holes=holes, drop=drop, older=older, limit=limit, begin=begin, end=end
@@ -234,7 +260,7 @@ def test_answers_of_no_slot_or_of_no_page_are_refused(wrong: Answer) -> None:
         take([], [Answer(0, 1), wrong])
 
 
-@pytest.mark.parametrize("longer", [1, 2, 3, 4, 5, 7, 8, 9, 10, 11])
+@pytest.mark.parametrize("longer", [1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12])
 def test_columns_of_different_lengths_are_refused(longer: int) -> None:
     """Not the points, and not the slots, which have lengths of their own."""
     buffers = take_buffers(pack([]), [Answer(0, 1)], [0], [*range_columns([]), *range_columns([])])
@@ -288,9 +314,9 @@ def test_no_bytes_are_too_strange(
     """Unsorted points, ranges that overlap or end before they start: not the contract, but no crash either."""
     size = min(map(len, columns))
     ranges = [array("Q", column[:size]) for column in columns[:4]]
-    ages = [word % 256 for word in columns[4][:size]]
+    dropped = [word % 256 for word in columns[4][:size]], [word % 2 for word in columns[4][:size]]
     old = old[: len(old) // LAYOUT.size * LAYOUT.size]
-    buffers = take_buffers(old, answers, [0, 1, 0], ranges, ages)
+    buffers = take_buffers(old, answers, [0, 1, 0], ranges, dropped)
     values: dict[str, Any] = {"target": 0, "whole": 15, "older": older, "limit": limit, "least": 0}
     values |= {"begin": begin, "end": end}
     found = unpack(points_take(**named("points_take", buffers), **values))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from itertools import pairwise
+from math import exp, lgamma
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.unit.fits import COLD, COOLED, GAPS, HOT, NOTHING, WARMED, Fit, Step,
 from tests.unit.native_calls import named
 from tests.unit.points import HIT, HOLE, LAYOUT, MISS, PAGE, WHOLE, Point, pack
 from udamon.core.adaptive.judged import Judged
-from udamon.native._native import steps_fit
+from udamon.native._native import AGES, MOVED, RESTED, steps_fit
 
 
 def row(first: int, last: int, kind: int, every: int = 8, age: int = 0) -> list[Point]:
@@ -458,6 +459,96 @@ def test_first_checks_are_judged_by_their_mean() -> None:
     assert found.judged[:5] == pytest.approx((8, 2, 2, 1.5, 2))
 
 
+def log_beta(misses: float, hits: float) -> float:
+    """The logarithm of the chance of such answers in this order, under a uniform prior of the share."""
+    return lgamma(misses + 1) + lgamma(hits + 1) - lgamma(misses + hits + 2)
+
+
+@pytest.mark.parametrize(("since_hits", "share"), [(0, 0.9), (0, 0.5), (3, 0.9), (4, 0.99), (2, 0.1)])
+def test_what_spanned_before_memory_changed_counts_with_the_chance_that_it_did_not_here(
+    since_hits: int, share: float
+) -> None:
+    """Of ten checks before nine were accesses. Under the hypothesis of no change all 14 have one share, else both
+    have shares of their own: the posterior chance of the first."""
+    old = [Point(page * PAGE, WHOLE + HIT * (page > 0), 3) for page in range(10)]
+    new = [Point((20 + page) * PAGE, WHOLE + HIT * (page < since_hits), page) for page in range(4)]
+    ticks = [Point(page * PAGE, HIT * (page % 10 == 0), 1) for page in range(40)]
+    tables = by_hand()._replace(enter=[-50.0, -50.0, -1e9, -1e9])
+    points = sorted([*old, *(one._replace(age=min(one.age, 2)) for one in new), *ticks])
+    found = fit(points, tables, end=40, moved=3, moved_share=share, judge=False)
+    same = log_beta(5 - since_hits, 9 + since_hits)
+    other = log_beta(1, 9) + log_beta(4 - since_hits, since_hits)
+    chance = (1 - share) / (1 - share + share * exp(other - same))
+    assert found.unmoved == pytest.approx([chance])
+    hits, checks = since_hits + 9 * chance, 4 + 10 * chance
+    again = fit([one for one in points if one.kind & WHOLE == 0], tables, end=40, judge=False)
+    assert found.rate == pytest.approx([again.rate[0]], abs=0.02)
+    assert found.touched[0] == pytest.approx(hits / checks, abs=0.5 * 2 / (checks + 2))
+
+
+def test_outdated_checks_say_nothing_of_what_is_touched_and_still_of_steps() -> None:
+    """Half of the memory was touched in all aggregations before, and is not since."""
+    before = [Point(page * PAGE, WHOLE + HIT * (page < 20), 3, outdated=1) for page in range(0, 40, 2)]
+    new = [Point(page * PAGE, WHOLE, 0) for page in range(1, 40, 2)]
+    ticks = [Point(page * PAGE, HIT * (page < 20 and page % 4 == 0), 2) for page in range(40)]
+    tables = by_hand()._replace(enter=[-1.0, -1.0, -1e9, -1e9])
+
+    def fitted(*points: Point) -> Fit:
+        return fit(sorted([*points, *new, *ticks]), tables, end=40, judge=False)
+
+    counted = fitted(*(one._replace(outdated=0) for one in before))
+    found, without = fitted(*before), fitted()
+    assert found.place == counted.place != without.place
+    assert found.touched[-1] < 0.05 < 0.2 < counted.touched[-1]
+
+
+def spanned(old: int, old_hits: int, new: int, new_hits: int, outdated: int = 0) -> list[Point]:
+    """Checks of 40 pages that spanned the aggregation, 5 aggregations ago and 2; accesses among them lie everywhere."""
+
+    def checks(number: int, hits: int, age: int, outdated: int = 0) -> list[Point]:
+        return [
+            Point(i % 40 * PAGE, WHOLE + HIT * (i * 37 % number < hits), age, outdated=outdated)
+            for i in range(number)
+        ]
+
+    return sorted([*checks(old, old_hits, 5, outdated), *checks(new, new_hits, 2)])
+
+
+def rested(points: list[Point], change: float, rest: float = 1e9, moved: int = AGES) -> list[int]:
+    tables = by_hand()._replace(enter=[-50.0, -50.0, -1e9, -1e9])
+    return fit(
+        points, tables, end=40, change=change, rest=rest, moved=moved, least_change=9.0, judge=False
+    ).rested
+
+
+def test_since_when_a_segment_rests() -> None:
+    """Half of 60 checks were accesses, and none of 30 is: two shares explain that better than one by 12.5 nats."""
+    points = spanned(60, 30, 30, 0)
+    gain = log_beta(30, 30) + log_beta(30, 0) - log_beta(60, 30)
+    assert gain == pytest.approx(12.5, abs=0.1)
+    assert rested(points, gain - 0.1) == [3]
+    assert rested(points, gain + 0.1) == [0]
+    assert rested(spanned(30, 0, 60, 30), gain - 0.1) == [3], "and since when it does no more"
+
+
+def test_a_segment_that_is_touched_less_does_not_rest() -> None:
+    """A tenth of it still is, which is more than `used`."""
+    assert rested(spanned(100, 90, 100, 10), 1.0) == [0]
+
+
+def test_less_evidence_is_enough_since_memory_changed() -> None:
+    """It did three aggregations ago, and these answers are of two and five ago."""
+    points = spanned(20, 10, 8, 0)
+    assert rested(points, 9.0, 2.0, moved=3) == [3]
+    assert rested(points, 9.0, 2.0, moved=2) == [0]
+    assert rested(points, 9.0, 3.0, moved=3) == [0]
+
+
+def test_what_is_known_to_rest_is_not_found_again() -> None:
+    assert rested(spanned(60, 30, 30, 0, outdated=1 << MOVED), 9.0) == [3]
+    assert rested(spanned(60, 30, 30, 0, outdated=1 << RESTED), 9.0) == [0]
+
+
 ISLANDS = (100, 500)
 """Where two islands of 4 pages are, among 1000 pages of which every tenth has a check that spanned the aggregation."""
 
@@ -524,10 +615,10 @@ def call(buffers: list[bytes | array[int] | array[float]], unchanged: int = 2) -
     """How many segments come out."""
     found = steps_fit(
         **named("steps_fit", buffers), unchanged=unchanged, begin=0, end=100 * PAGE, ticks=20, prior=2.0, drift=0.0,
-        change=9.0, least_change=0.2, surprise=2.5, outlier_age=1, outlier_room=0, settled=255,
+        change=9.0, rest=9.0, used=0.05, least_change=0.2, surprise=2.5, outlier_age=1, outlier_room=0, settled=255,
         reach_keep=0.5, quiet=0.02, near=0, density=1.0, judge=True, judged_checks=9.0, judged_hits=3.0,
-        judged_expected=8.0, judged_squares=2.0, judged_shares=3.0,
-        judged_known=2.5, judged_met=1.0, judged_keep=0.9, old_share=0.1, old_known=0.05, judged_errors=2.0,
+        judged_expected=8.0, judged_shares=3.0, judged_known=2.5, judged_met=1.0, judged_errors=2.0, moved=2,
+        moved_share=0.5,
     )  # fmt: skip
     return len(found.state)
 

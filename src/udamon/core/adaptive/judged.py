@@ -1,12 +1,17 @@
-"""What new checks say of the fit before them: how far its working set may be from the truth."""
+"""What new checks say of the fit before them: how wrong its working set may be, and whether memory changed."""
 
 from __future__ import annotations
 
-from math import sqrt
+from collections import deque
+from math import asin, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
+from udamon.native._native import AGES, judge_spanning
+
 if TYPE_CHECKING:
-    from udamon.native._native import Fit
+    from typing_extensions import Buffer
+
+    from udamon.core.adaptive.parameters import Parameters
 
 
 class Judged(NamedTuple):
@@ -24,6 +29,12 @@ class Judged(NamedTuple):
     shares: float = 0.0
     known: float = 0.0
     met: float = 0.0
+
+    def plus(self, other: Judged, times: float = 1.0) -> Judged:
+        return Judged(*(mine + times * its for mine, its in zip(self, other, strict=True)))
+
+    def times(self, factor: float) -> Judged:
+        return Judged(*(mine * factor for mine in self))
 
     def bounds(self, share: float, told: float, errors: float) -> tuple[float, float]:
         """The touched share of all bytes, at least and at most, by `errors` standard errors: `share` by the fit, as
@@ -49,9 +60,75 @@ class Judged(NamedTuple):
         return max(min(low, told), 0.0), min(max(high, told), 1.0)
 
 
-def judged_of(fit: Fit) -> Judged:
-    """The sums after that fit."""
-    return Judged(
-        fit.judged_checks, fit.judged_hits, fit.judged_expected, fit.judged_squares, fit.judged_shares,
-        fit.judged_known, fit.judged_met,
-    )  # fmt: skip
+def judge_new(points: Buffer, places: Buffer, touched: Buffer, share: float, known: float) -> Judged:
+    """Of the new points, which are packed as in native/points.h, by the fit before them: `places` of its steps,
+    `touched` shares of the segments between them, and those of all bytes as `share`, and as `known` of those outside
+    of quiet memory."""
+    new = judge_spanning(points=points, place=places, touched=touched)
+    expected, squares = new.expected, new.squares
+    if new.older == 0 and new.checks > 0:
+        # What was expected came of no such checks: their mean is all there is to judge by.
+        share, expected = new.hits / new.checks, new.hits
+        squares = new.hits * (1 - share)
+    return Judged(new.checks, new.hits, expected, squares, new.checks * share, new.checks * known)
+
+
+class Judge:
+    """Keeps the sums, and begins anew where new checks show that another share of the memory is touched."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self.sums = Judged()
+        self.moved = AGES
+        """Aggregations since memory last changed so, that with the change included; AGES where it is not known to."""
+        self.moved_share = 0.0
+        """The share of what was expected, accesses or their absence, that did not come then."""
+        self._parameters = parameters
+        # Of the last looks, newest first, each with its age in aggregations.
+        self._recent: deque[tuple[int, Judged]] = deque(maxlen=parameters.memory)
+
+    def grow_older(self, aggregations: int, keep: float) -> None:
+        """`keep`: what is left of the sums."""
+        self.sums = self.sums.times(keep)
+        self.moved = min(self.moved + aggregations, AGES)
+        for at, (age, one) in enumerate(self._recent):
+            self._recent[at] = age + aggregations, one.times(keep)
+
+    def take(self, new: Judged) -> None:
+        """The checks of a look. Those of the last 1, 2, 4, 8, … looks are held against those before."""
+        self._recent.appendleft((0, new))
+        self.sums = self.sums.plus(new)
+        pooled, looks = Judged(), 0
+        for age, one in list(self._recent):
+            pooled, looks = pooled.plus(one), looks + 1
+            if (
+                looks.bit_count() == 1
+                and (share := self._moved_share(pooled, self.sums.plus(pooled, -1.0))) > 0
+            ):
+                self.sums, self.moved, self.moved_share = pooled, age + 1, share
+                while len(self._recent) > looks:
+                    self._recent.pop()
+                return
+
+    def add_met(self, met: float) -> None:
+        """Of the checks that were taken last."""
+        self.sums = self.sums._replace(met=self.sums.met + met)
+        if self._recent:
+            age, one = self._recent[0]
+            self._recent[0] = age, one._replace(met=one.met + met)
+
+    def _moved_share(self, now: Judged, before: Judged) -> float:
+        """The share that changed, if checks now differ from what was expected by more than they did before, and than
+        chance explains; else 0. Shares are compared by their angles, in which the error is the same everywhere
+        (Anscombe 1948)."""
+        if now.checks <= 0 or before.checks < 1:
+            return 0.0
+        usual = (before.hits - before.expected) / before.checks
+        mean = min(max(now.expected + now.checks * usual, 0.0), now.checks)
+        share = (mean + 3 / 8) / (now.checks + 3 / 4)
+        apart = asin(sqrt((now.hits + 3 / 8) / (now.checks + 3 / 4))) - asin(sqrt(share))
+        doubt = (before.squares + 1) / before.checks**2
+        error = sqrt(1 / (4 * now.checks) + doubt / (4 * share * (1 - share)))
+        if abs(apart) <= self._parameters.chance_errors * error:
+            return 0.0
+        room = now.checks - mean if now.hits > mean else mean
+        return min(abs(now.hits - mean) / max(room, 1.0), 1.0)

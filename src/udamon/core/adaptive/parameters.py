@@ -60,6 +60,11 @@ class Parameters:
         "By which new checks that span the aggregation may see fewer accesses than was expected of them, before "
         "touched shares become smaller; chance alone gives more than that once in 44 times.",
     )  # fmt: skip
+    least_unmoved: float = chosen(
+        0.05, "chance",
+        "That a segment is touched as it was before memory changed: with less, older spanning checks of it are "
+        "forgotten.",
+    )  # fmt: skip
     bounds_errors: float = chosen(
         2.0, "standard errors",
         "From the working set to its bounds, on each side: between them are 95 of 100 that are spread normally.",

@@ -5,16 +5,30 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from math import log, sqrt
+from typing import TYPE_CHECKING, NamedTuple
 
 from udamon.core.adaptive import likelihood
 from udamon.core.adaptive.ages import Ages
-from udamon.core.adaptive.judged import Judged, judged_of
+from udamon.core.adaptive.judged import Judge, judge_new
 from udamon.core.adaptive.parameters import LEVELS, Parameters
 from udamon.core.adaptive.retimed import RetimedRates, factors_of
 from udamon.core.adaptive.space import Space, gaps_of
 from udamon.core.policy import Answers, Slots
 from udamon.model import PAGE_SIZE, Range
-from udamon.native._native import AGES, POINT_BYTES, points_take, steps_fit
+from udamon.native._native import AGES, MOVED, POINT_BYTES, RESTED, points_take, steps_fit
+
+if TYPE_CHECKING:
+    from udamon.native._native import Fit
+
+
+class StalePoints(NamedTuple):
+    """Points in [start, end) that are `age` aggregations old or older no longer count. With `outdate`, a bit for each
+    reason of native/points.h, those that spanned an aggregation become outdated instead."""
+
+    start: int
+    end: int
+    age: int
+    outdate: int = 0
 
 
 class Steps:
@@ -59,14 +73,13 @@ class Steps:
         # bytes outside of quiet memory.
         self._fitted = array("d", [0.0])
         self._share = self._told_share = self._known = 0.0
-        self._judged = Judged()
-        self._judged_keep = 1.0
+        self._judged = Judge(parameters)
         self._judge = False  # since the last fit, checks that spanned an aggregation were answered
         self._parameters = parameters
         self._memory: float = parameters.memory  # looks that a point is kept
         self._limit = parameters.memory  # the same in aggregations
         self._turns = 1  # aggregations from one look to the next
-        self._stale: list[tuple[int, int, int]] = []  # where points no longer count, and from which age on
+        self._stale: list[StalePoints] = []
 
     def __len__(self) -> int:
         return len(self.rate)
@@ -87,7 +100,7 @@ class Steps:
         self.ages.stretch(space.ranges[0].start, space.ranges[-1].end, now_us)
         for start, end in gaps_of(old, space.ranges):
             self.ages.change(start, end, now_us)
-        left = [(start, end, 0) for start, end in gaps_of(space.ranges, [Range(0, 1 << 63)])]
+        left = [StalePoints(start, end, 0) for start, end in gaps_of(space.ranges, [Range(0, 1 << 63)])]
         self._take(Answers(), Slots(), 0, 1, left)
         self._stale = []
         return True
@@ -105,8 +118,11 @@ class Steps:
 
     def forget_judged(self) -> None:
         """Aggregations have another length, in which another share of the memory is touched: the checks that spanned
-        those before can no longer tell how wrong the fit is."""
-        self._judged = Judged()
+        those before can no longer tell how wrong the fit is, nor what is touched."""
+        self._judged = Judge(self._parameters)
+        if self.points:
+            start, end = self.space.ranges[0].start, self.space.ranges[-1].end
+            self._take(Answers(), Slots(), 0, 1, [StalePoints(start, end, 0, 1 << MOVED | 1 << RESTED)])
 
     def take(
         self, target: int, slots: Slots, answers: Answers, ticks: int, *, older: int, most_regions: int
@@ -122,7 +138,7 @@ class Steps:
             self._memory = max(min(self._memory + 1, longest), self._memory)
         self._unsettled = max(self._unsettled - older, 0)
         if older:
-            self._judged_keep *= 1 - 1 / self._memory
+            self._judged.grow_older(older, 1 - 1 / self._memory)
         # A target that is looked at now and then is remembered for as many looks as one that always is.
         self._turns = older or self._turns
         self._limit = min(int(self._memory) * self._turns, AGES - 1)
@@ -160,7 +176,7 @@ class Steps:
         slots: Slots,
         target: int,
         whole: int,
-        drop: Sequence[tuple[int, int, int]],
+        drop: Sequence[StalePoints],
         *,
         older: int = 0,
         least: int = 0,
@@ -169,8 +185,9 @@ class Steps:
         self.points = points_take(
             points=self.points, slot=answers.slot, address=answers.address, span=answers.span, answer=answers.answer,
             shift=answers.shift, slot_target=slots.target, hole_start=hole_start, hole_end=hole_end,
-            drop_start=array("Q", [start for start, _, _ in drop]), drop_end=array("Q", [end for _, end, _ in drop]),
-            drop_age=array("B", [age for _, _, age in drop]), bounds=self.bounds, seen=self.seen, least=least,
+            drop_start=array("Q", [one.start for one in drop]), drop_end=array("Q", [one.end for one in drop]),
+            drop_age=array("B", [one.age for one in drop]), outdate=array("B", [one.outdate for one in drop]),
+            bounds=self.bounds, seen=self.seen, least=least,
             target=target, whole=whole, older=older,
             limit=self._limit, begin=self.space.ranges[0].start, end=self.space.ranges[-1].end,
         )  # fmt: skip
@@ -186,6 +203,12 @@ class Steps:
         before = self.bounds[1:-1]
         room = self.space.total // ((self.number + 1) * parameters.outlier_room)
         begin, end = self.space.ranges[0].start, self.space.ranges[-1].end
+        if self._judge:
+            self._judged.take(judge_new(self.points, before, self._fitted, self._share, self._known))
+        judged = self._judged.sums
+        rest = parameters.change_nats
+        if self._judged.moved <= parameters.memory:
+            rest = min(rest, -log(max(self._judged.moved_share, parameters.quiet_share)))
         expected, size = max(len(before), parameters.steps), max(self.space.total, 1)
         fit = steps_fit(
             points=self.points,
@@ -200,19 +223,21 @@ class Steps:
             old_low=self.low, old_high=self.high, old_reach=self.reach, old_height=self.height,
             unchanged=len(LEVELS), begin=begin, end=end, ticks=max(ticks, 2), prior=parameters.prior,
             drift=parameters.drift / parameters.resolution, change=against + log(parameters.memory),
+            rest=rest + log(parameters.memory), used=parameters.used_share,
             least_change=parameters.least_change, surprise=parameters.surprise_nats,
             outlier_age=parameters.outlier_age, outlier_room=room, settled=parameters.memory,
             reach_keep=parameters.reach_keep, quiet=parameters.refresh_rate, near=parameters.near_steps,
-            density=expected / size, judge=self._judge,
-            judged_checks=self._judged.checks, judged_hits=self._judged.hits, judged_expected=self._judged.expected,
-            judged_squares=self._judged.squares, judged_shares=self._judged.shares, judged_known=self._judged.known,
-            judged_met=self._judged.met, judged_keep=self._judged_keep, old_share=self._share, old_known=self._known,
-            judged_errors=parameters.judged_errors,
+            density=expected / size,
+            judged_checks=judged.checks, judged_hits=judged.hits, judged_expected=judged.expected,
+            judged_shares=judged.shares, judged_known=judged.known, judged_met=judged.met, judge=self._judge,
+            judged_errors=parameters.judged_errors, moved=self._judged.moved, moved_share=self._judged.moved_share,
         )  # fmt: skip
         self.state, self.rate, self.touched, self.seen = fit.state, fit.rate, fit.touched, fit.seen
         self.doubt, self.bounds, self.height = fit.doubt, fit.bounds, fit.height
         self.low, self.high, self.reach, self.outliers = fit.low, fit.high, fit.reach, fit.outliers
-        self._judged, self._judged_keep, self._judge = judged_of(fit), 1.0, False
+        if self._judge:
+            self._judged.add_met(fit.met)
+        self._judge = False
         self._fitted, self._share, self._told_share = fit.fitted, fit.share, fit.told_share
         self._known = fit.known
         self.error, self.appeared, self.islands = fit.error, fit.appeared, fit.islands
@@ -220,29 +245,41 @@ class Steps:
             for was, now in zip(fit.was, fit.now, strict=True):
                 self.ages.shift(was, now)
         self.changed = 0
-        if any(fit.since):
-            self._change(fit.since, now_us, aggregation_us)
+        self._change(fit, now_us, aggregation_us)
         if self._memory > parameters.memory:
             share = min(max(self.changed / max(fit.accessed, 1), self.changing_share), 1)
             self._memory = max(self._memory * (1 - share), parameters.memory)
 
     def touched_bounds(self) -> tuple[int, int]:
         """The working set by the last fit: bytes at least and at most, with a confidence of 95 %."""
-        low, high = self._judged.bounds(self._share, self._told_share, self._parameters.bounds_errors)
+        low, high = self._judged.sums.bounds(self._share, self._told_share, self._parameters.bounds_errors)
         return int(low * self.space.total), -int(-high * self.space.total // 1)
 
-    def _change(self, since: bytes, now_us: int, aggregation_us: int) -> None:
+    def _change(self, fit: Fit, now_us: int, aggregation_us: int) -> None:
         """Ages begin anew where the rate changed, and what was seen there before counts no longer."""
-        for k, aggregations in enumerate(since):
+        if not any(fit.since) and not any(fit.rested) and self._judged.moved >= AGES:
+            return
+        least = self._parameters.least_unmoved
+        for k, aggregations in enumerate(fit.since):
+            start, end = self.bounds[k], self.bounds[k + 1]
             if aggregations:
                 self.changed += 1
-                start, end = self.bounds[k], self.bounds[k + 1]
                 if not self._explained(start, end, self.rate[k]):
                     when_us = now_us - (aggregations - 1) * aggregation_us
                     self.ages.change(
                         start, end, max(when_us, self._retimed_us) if self._unsettled else when_us
                     )
-                self._stale.append((start, end, aggregations))
+                self._stale.append(StalePoints(start, end, aggregations))
+                continue
+            outdate, age = 0, fit.rested[k]
+            if age:
+                self.ages.change(start, end, now_us - (age - 1) * aggregation_us)
+                outdate = 1 << RESTED
+            if fit.unmoved[k] < least:
+                age = min(age, self._judged.moved) if outdate else self._judged.moved
+                outdate |= 1 << MOVED
+            if outdate:
+                self._stale.append(StalePoints(start, end, age, outdate))
 
     def _explained(self, start: int, end: int, rate: float) -> bool:
         """Whether the interval alone may have made this rate."""

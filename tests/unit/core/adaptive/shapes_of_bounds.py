@@ -62,6 +62,11 @@ def turns(rng: Random) -> Workload:
     return _workload([48 * MIB, 24 * MIB, 60 * MIB, 40 * MIB, 84 * MIB], [{1: 0.95}, {3: 0.95}], 3)
 
 
+def rests(rng: Random) -> Workload:
+    """1 MiB hot; 48 MiB of which half are touched in an aggregation, few in a tick, in the first of each 4 s"""
+    return _workload([40 * MIB, 48 * MIB, 30 * MIB, MIB, 40 * MIB], [{1: 0.03, 3: 0.9}, *[{3: 0.9}] * 3], 1)
+
+
 SHAPES: dict[str, Callable[[Random], Workload]] = {
     maker.__name__: maker for maker in (blocks, thirds, faint, turns)
 }

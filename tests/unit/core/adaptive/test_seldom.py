@@ -65,7 +65,7 @@ def test_little_is_not_nothing(tmp_path: Path, chance: float) -> None:
         assert max(watch(config, seed)) < 0.05
 
 
-@pytest.mark.parametrize("chance", [0.07, 0.15, 0.9])
+@pytest.mark.parametrize("chance", [0.02, 0.03, 0.07, 0.15, 0.9])
 def test_from_little_to_nothing_is_a_change_that_is_seen_when_it_comes(tmp_path: Path, chance: float) -> None:
     """From aggregation 50 on, three quarters of the memory are accessed no more: five later they have the age. Of nine
     runs the middle one: at 0.07 a part of the change is seen later in one of eight."""

@@ -1,0 +1,57 @@
+/* Whether a segment is touched as it was: what checks that spanned an aggregation say, whatever the rate of single ticks.
+ * Half of a seldom accessed memory may be touched in one aggregation and nothing in the next, at rates that are alike. */
+#define INTERFACE_TYPES_ONLY
+#include "fit.h"
+
+#include <math.h>
+
+/* The logarithm of the chance of such answers in their order, under a uniform prior of the share of hits. */
+static double log_beta(const double answers[HIT + 1])
+{
+    return lgamma(answers[0] + 1) + lgamma(answers[HIT] + 1) - lgamma(answers[0] + answers[HIT] + 2);
+}
+
+/* By how much two shares of hits explain the answers better than one: the logarithm of the Bayes factor. */
+static double two_shares(const double since[HIT + 1], const double before[HIT + 1])
+{
+    const double all[HIT + 1] = {since[0] + before[0], since[HIT] + before[HIT]};
+    return log_beta(since) + log_beta(before) - log_beta(all);
+}
+
+double fit_unmoved(const struct fit *f, const double since[HIT + 1], const double before[HIT + 1])
+{
+    double share = f->in->moved_share;
+    if (f->in->moved >= AGES || before[0] + before[HIT] <= 0)
+        return 1;
+    return (1 - share) / (1 - share + share * exp(fmin(two_shares(since, before), 500)));
+}
+
+static int is_used(const struct fit *f, const double answers[HIT + 1])
+{
+    return answers[HIT] >= f->in->used * (answers[0] + answers[HIT]);
+}
+
+unsigned fit_rested(const struct fit *f, const struct tally *t)
+{
+    double since[HIT + 1] = {0}, before[HIT + 1] = {0}, best = fmin(f->in->change, f->in->rest);
+    unsigned found = 0;
+    for (unsigned age = age_from(t, 0); age < AGES; age = age_from(t, age + 1))
+        for (size_t hit = 0; hit <= HIT; hit++)
+            before[hit] += t->count[age][WHOLE + hit] - t->outdated[age][RESTED][hit];
+    if (before[HIT] == 0) /* it was never touched, and is not */
+        return 0;
+    for (unsigned age = age_from(t, 0); age < AGES; age = age_from(t, age + 1)) {
+        for (size_t hit = 0; hit <= HIT; hit++) {
+            double answers = t->count[age][WHOLE + hit] - t->outdated[age][RESTED][hit];
+            since[hit] += answers;
+            before[hit] -= answers;
+        }
+        double gain = two_shares(since, before);
+        /* Less evidence is enough where all checks together say that memory changed then, or since. */
+        if (gain > best && (gain > f->in->change || age < f->in->moved) && is_used(f, since) != is_used(f, before)) {
+            best = gain;
+            found = age + 1;
+        }
+    }
+    return found;
+}
