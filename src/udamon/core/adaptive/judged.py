@@ -100,11 +100,9 @@ class Judge:
         pooled, looks = Judged(), 0
         for age, one in list(self._recent):
             pooled, looks = pooled.plus(one), looks + 1
-            if (
-                looks.bit_count() == 1
-                and (share := self._moved_share(pooled, self.sums.plus(pooled, -1.0))) > 0
-            ):
-                self.sums, self.moved, self.moved_share = pooled, age + 1, share
+            before = self.sums.plus(pooled, -1.0)
+            if looks.bit_count() == 1 and abs(_errors(pooled, before)) > self._parameters.moved_errors:
+                self.sums, self.moved, self.moved_share = pooled, age + 1, _moved_share(pooled, before)
                 while len(self._recent) > looks:
                     self._recent.pop()
                 return
@@ -116,19 +114,25 @@ class Judge:
             age, one = self._recent[0]
             self._recent[0] = age, one._replace(met=one.met + met)
 
-    def _moved_share(self, now: Judged, before: Judged) -> float:
-        """The share that changed, if checks now differ from what was expected by more than they did before, and than
-        chance explains; else 0. Shares are compared by their angles, in which the error is the same everywhere
-        (Anscombe 1948)."""
-        if now.checks <= 0 or before.checks < 1:
-            return 0.0
-        usual = (before.hits - before.expected) / before.checks
-        mean = min(max(now.expected + now.checks * usual, 0.0), now.checks)
-        share = (mean + 3 / 8) / (now.checks + 3 / 4)
-        apart = asin(sqrt((now.hits + 3 / 8) / (now.checks + 3 / 4))) - asin(sqrt(share))
-        doubt = (before.squares + 1) / before.checks**2
-        error = sqrt(1 / (4 * now.checks) + doubt / (4 * share * (1 - share)))
-        if abs(apart) <= self._parameters.chance_errors * error:
-            return 0.0
-        room = now.checks - mean if now.hits > mean else mean
-        return min(abs(now.hits - mean) / max(room, 1.0), 1.0)
+
+def _expected(now: Judged, before: Judged) -> float:
+    """Hits among the checks now, if fits are as wrong as they were before."""
+    usual = (before.hits - before.expected) / before.checks
+    return min(max(now.expected + now.checks * usual, 0.0), now.checks)
+
+
+def _errors(now: Judged, before: Judged) -> float:
+    """By how many standard errors hits differ from what is expected. Shares are compared by their angles, in which the
+    error is the same everywhere (Anscombe 1948). 0 where there is nothing to compare."""
+    if now.checks <= 0 or before.checks < 1:
+        return 0.0
+    share = (_expected(now, before) + 3 / 8) / (now.checks + 3 / 4)
+    apart = asin(sqrt((now.hits + 3 / 8) / (now.checks + 3 / 4))) - asin(sqrt(share))
+    doubt = (before.squares + 1) / before.checks**2
+    return apart / sqrt(1 / (4 * now.checks) + doubt / (4 * share * (1 - share)))
+
+
+def _moved_share(now: Judged, before: Judged) -> float:
+    mean = _expected(now, before)
+    room = now.checks - mean if now.hits > mean else mean
+    return min(abs(now.hits - mean) / max(room, 1.0), 1.0)

@@ -60,6 +60,12 @@ class Parameters:
         "By which new checks that span the aggregation may see fewer accesses than was expected of them, before "
         "touched shares become smaller; chance alone gives more than that once in 44 times.",
     )  # fmt: skip
+    moved_errors: float = chosen(
+        3.5, "standard errors",
+        "By which accesses that spanning checks of the last 1, 2, 4, 8 or 16 looks see differ from what was expected, "
+        "before memory counts as changed. With 3, chance is taken for a change so often that the bounds of memory that "
+        "is accessed at random hold in 89 of 100 windows with 100 checks; with 4, smaller changes take longer.",
+    )  # fmt: skip
     least_unmoved: float = chosen(
         0.05, "chance",
         "That a segment is touched as it was before memory changed: with less, older spanning checks of it are "

@@ -125,7 +125,7 @@ def test_a_target_that_is_seldom_looked_at_changed_as_many_aggregations_ago() ->
 
 @pytest.mark.parametrize(("checks", "share"), [(200, 0.4), (200, 0.95), (50, 0.1), (20, 0.5), (200, 0.001)])
 def test_chance_alone_seldom_is_a_change(checks: int, share: float) -> None:
-    """One in fifty looks at most, at three standard errors of the last 1, 2, 4, 8 and 16 looks."""
+    """One in 200 looks at most, at 3.5 standard errors of the last 1, 2, 4, 8 and 16 looks."""
     random, judge, changes = Random(f"{checks} {share}"), Judge(Parameters()), 0
     for _ in range(4000):
         before = judge.moved
@@ -133,7 +133,7 @@ def test_chance_alone_seldom_is_a_change(checks: int, share: float) -> None:
         hits = sum(random.random() < share for _ in range(checks))
         judge.take(Judged(checks, hits, checks * share, checks * share * (1 - share), checks * share))
         changes += judge.moved < min(before + 1, AGES)
-    assert changes <= 4000 / 50
+    assert changes <= 4000 / 200
 
 
 @pytest.mark.parametrize("name", SHAPES)
