@@ -300,6 +300,6 @@ def test_no_bytes_are_too_strange(
     segments = len(found.state)
     steps = segments - 1
     assert len(found.since) == len(found.rested) == segments
-    assert [len(column) for column in found[3:14]] == [*[segments] * 6, segments + 1, *[steps] * 4]
+    assert [len(column) for column in found[3:16]] == [*[segments] * 8, segments + 1, *[steps] * 4]
     assert len(found.was) == len(found.now) <= steps - found.appeared
     assert len(found.outliers) % 4 == 0

@@ -62,6 +62,7 @@ class Fit(NamedTuple):
     state: list[int]
     since: list[int]
     rested: list[int]
+    rested_at: list[tuple[int, int]]
     place: list[int]
     rate: list[float]
     touched: list[float]
@@ -137,7 +138,8 @@ def fit(
     )  # fmt: skip
     outliers = iter(found.outliers)
     return Fit(
-        list(found.state), list(found.since), list(found.rested), list(found.bounds[1:-1]), list(found.rate),
+        list(found.state), list(found.since), list(found.rested),
+        list(zip(found.rested_start, found.rested_end, strict=True)), list(found.bounds[1:-1]), list(found.rate),
         list(found.touched), list(found.seen), list(found.low), list(found.high), list(found.reach),
         list(zip(found.was, found.now, strict=True)), list(found.islands),
         list(zip(outliers, outliers, outliers, outliers, strict=True)), found.appeared, found.accessed,

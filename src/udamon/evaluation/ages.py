@@ -11,13 +11,25 @@ from udamon.workload.pieces import Expected
 CHANGE = 0.2
 """A change of the rate by more than this share of its range starts a new age."""
 
+USED = 0.05
+"""So does a change to less than this chance of being accessed at all in an aggregation, or from it: memory that rests
+did not while it was seldom accessed."""
+
 TOLERANCE = 0.1
 """An age counts as right within this share of the truth (or one aggregation, where that is more)."""
 
 NOTICE_DEADLINE_NS = 1_000_000_000
 """A change counts as noticed if, this long after it, the reported age is no older than the change."""
 
-Steps = list[tuple[int, int, float, int]]  # start, end, rate when it last changed, when that was
+
+class Step(NamedTuple):
+    """Bytes [start, end), as they were when they last changed, and when that was."""
+
+    start: int
+    end: int
+    mean: float
+    touched: float
+    since_ns: int
 
 
 class Moved(NamedTuple):
@@ -42,7 +54,7 @@ class TrueAges:
 
     def __init__(self, begin: int, end: int) -> None:
         """Bytes [begin, end) of address space; all rates count as changed when the first is known."""
-        self._steps: Steps = [(begin, end, -1.0, 0)]
+        self._steps = [Step(begin, end, -1.0, -1.0, 0)]
         self._last: Sequence[Expected] | None = None
         self._first_ns: int | None = None
         self._changes: set[int] = set()  # when something moved; what was looked at is taken out
@@ -54,14 +66,14 @@ class TrueAges:
         self._last = truth
         if self._first_ns is None:
             self._first_ns = begin_ns
-        result: Steps = []
-        for start, end, known, since, mean in _with_means(self._steps, truth):
-            changed = abs(mean - known) > CHANGE
-            step = (start, end, mean, begin_ns) if changed else (start, end, known, since)
+        result: list[Step] = []
+        for known, mean, touched in _with_truth(self._steps, truth):
+            changed = abs(mean - known.mean) > CHANGE or (touched < USED) != (known.touched < USED)
+            step = Step(known.start, known.end, mean, touched, begin_ns) if changed else known
             if changed and begin_ns != self._first_ns:
                 self._changes.add(begin_ns)
-            if result and result[-1][1] == start and result[-1][2:] == step[2:]:
-                result[-1] = (result[-1][0], end, *step[2:])
+            if result and result[-1].end == step.start and result[-1][2:] == step[2:]:
+                result[-1] = result[-1]._replace(end=step.end)
             else:
                 result.append(step)
         self._steps = result
@@ -103,25 +115,26 @@ class TrueAges:
         for start, end, age in zip(snapshot.starts, snapshot.ends, snapshot.ages, strict=True):
             at = start
             while at < end:
-                while step[1] <= at:
+                while step.end <= at:
                     step = next(steps)
-                upto = min(end, step[1])
+                upto = min(end, step.end)
                 # A region that is new in this aggregation has age 0; it was watched for one.
-                yield upto - at, step[3], (age + 1) * aggregation, aggregation
+                yield upto - at, step.since_ns, (age + 1) * aggregation, aggregation
                 at = upto
 
 
-def _with_means(steps: Steps, truth: Sequence[Expected]) -> list[tuple[int, int, float, int, float]]:
-    """`steps` cut at the bounds of `truth`, each part with its true mean."""
+def _with_truth(steps: Sequence[Step], truth: Sequence[Expected]) -> list[tuple[Step, float, float]]:
+    """`steps` cut at the bounds of `truth`, each part with its true mean and chance of being touched."""
     parts = []
     j = 0
-    for start, end, known, since in steps:
-        at = start
-        while at < end:
+    for step in steps:
+        at = step.start
+        while at < step.end:
             while j < len(truth) and truth[j].end <= at:
                 j += 1
             inside = j < len(truth) and truth[j].start <= at
-            upto = truth[j].end if inside else truth[j].start if j < len(truth) else end
-            parts.append((at, min(upto, end), known, since, truth[j].mean if inside else 0.0))
-            at = min(upto, end)
+            upto = min(truth[j].end if inside else truth[j].start if j < len(truth) else step.end, step.end)
+            one = step._replace(start=at, end=upto)
+            parts.append((one, truth[j].mean, truth[j].touched) if inside else (one, 0.0, 0.0))
+            at = upto
     return parts

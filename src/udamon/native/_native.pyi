@@ -382,6 +382,8 @@ class Fit(NamedTuple):
     state: bytes
     since: bytes
     rested: bytes
+    rested_start: array[int]
+    rested_end: array[int]
     rate: array[float]
     touched: array[float]
     fitted: array[float]
@@ -469,7 +471,8 @@ def steps_fit(
     `least_change`, and two levels explain them by more than `change` nats better, only those since count. A segment has
     `rested` since, or no more, where of the checks that spanned an aggregation a share of at least `used` were accesses
     before and less since, or the other way round, and two levels explain that by more than `change` nats better, or
-    than `rest` if it was at most `moved` aggregations ago.
+    than `rest` if it was at most `moved` aggregations ago; from `rested_start` to `rested_end`, where such accesses
+    lay.
     Without points, all is one segment of the first state that is not accessed. An island appeared where
     both its steps were nowhere, beside it no rate is above `quiet`, nor one before where it is, and its own is above 0
     by `least_change`. Outliers are answers, at most

@@ -35,7 +35,7 @@ enum { STATES = 16 };
 #define RESULTS(ARRAY, VALUE)                                                                                         \
     /* Per segment, of which there is one more than steps; `bounds` has all their ends. `fitted` are touched shares   \
      * as the fit has them, `touched` after checks were judged by such. */                                            \
-    ARRAY(state, B) ARRAY(since, B) ARRAY(rested, B) ARRAY(rate, d) ARRAY(touched, d) ARRAY(fitted, d) ARRAY(seen, d) ARRAY(doubt, d)  \
+    ARRAY(state, B) ARRAY(since, B) ARRAY(rested, B) ARRAY(rested_start, Q) ARRAY(rested_end, Q) ARRAY(rate, d) ARRAY(touched, d) ARRAY(fitted, d) ARRAY(seen, d) ARRAY(doubt, d)  \
     ARRAY(unmoved, d) ARRAY(bounds, Q)                                                                                                  \
     /* Per step. */                                                                                                   \
     ARRAY(low, Q) ARRAY(high, Q) ARRAY(reach, Q) ARRAY(height, d)                                                     \
@@ -106,8 +106,8 @@ size_t fit_order(const struct fit *f, struct run *out);
 double fit_angle(double rate);
 /* change.c: for how many aggregations a segment of that state has had its rate; 0 when no change is known. */
 unsigned fit_since_change(const struct fit *f, const struct tally *t, uint8_t state);
-/* rest.c: for how many aggregations a segment rests, or does no more; 0 when it is not known to have changed so. */
-unsigned fit_rested(const struct fit *f, const struct tally *t);
+/* rest.c: for how many aggregations segment k, of points first..end - 1, rests, or does no more, and where. */
+void fit_rested(const struct fit *f, const struct tally *t, size_t k, size_t first, size_t end, struct results *out);
 /* rest.c: the chance that a segment is touched as it was before memory changed, by its spanning checks: misses and hits. */
 double fit_unmoved(const struct fit *f, const double since[HIT + 1], const double before[HIT + 1]);
 /* places.c: from the gaps of the steps and the rates between them, bounds and all that is told per step. */

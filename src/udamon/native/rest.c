@@ -31,7 +31,8 @@ static int is_used(const struct fit *f, const double answers[HIT + 1])
     return answers[HIT] >= f->in->used * (answers[0] + answers[HIT]);
 }
 
-unsigned fit_rested(const struct fit *f, const struct tally *t)
+/* For how many aggregations the segment rests, or does no more; 0 when it is not known to have changed so. `rests`: which. */
+static unsigned since_rest(const struct fit *f, const struct tally *t, int *rests)
 {
     double since[HIT + 1] = {0}, before[HIT + 1] = {0}, best = fmin(f->in->change, f->in->rest);
     unsigned found = 0;
@@ -51,7 +52,32 @@ unsigned fit_rested(const struct fit *f, const struct tally *t)
         if (gain > best && (gain > f->in->change || age < f->in->moved) && is_used(f, since) != is_used(f, before)) {
             best = gain;
             found = age + 1;
+            *rests = is_used(f, before);
         }
     }
     return found;
+}
+
+/* Accesses seen on the other side of a change lie where it was: what is left of an island that is quiet for long and has
+ * become part of a larger segment is not all of that. From the first of them to the last, and as far beyond as they are
+ * apart in the mean. */
+void fit_rested(const struct fit *f, const struct tally *t, size_t k, size_t first, size_t end, struct results *out)
+{
+    const struct point *p = f->in->points.at;
+    int rests = 0;
+    unsigned since = out->since.at[k] ? 0 : since_rest(f, t, &rests);
+    size_t hits = 0;
+    uint64_t from = 0, to = 0;
+    for (size_t i = first; i < end && since; i++) {
+        if (p[i].kind != (WHOLE | HIT) || p[i].outdated >> RESTED & 1 || (p[i].age >= since) != rests)
+            continue;
+        from = hits++ ? from : p[i].start;
+        to = end_of(&p[i]);
+    }
+    if (hits < 2)
+        return;
+    uint64_t apart = (to - from) / (hits - 1);
+    out->rested.at[k] = (uint8_t)since;
+    out->rested_start.at[k] = from > apart ? from - apart : 0;
+    out->rested_end.at[k] = to + apart;
 }

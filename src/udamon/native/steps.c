@@ -89,7 +89,6 @@ static void sum_points(const struct fit *f, const struct tally *t, size_t k, uin
     if (sums[HIT] + sums[WHOLE + HIT] > 0) /* never seen accessed: it stays 0 */
         out->rate.at[k] = (sums[HIT] + f->in->prior * f->in->level.at[state]) / (out->seen.at[k] + f->in->prior);
     out->since.at[k] = (uint8_t)since;
-    out->rested.at[k] = (uint8_t)(since ? 0 : fit_rested(f, t));
 }
 
 /* Sums of each segment, since when it is as it is, and between which points the steps lie. */
@@ -102,8 +101,10 @@ static void fill_segments(const struct fit *f, const struct run *runs, size_t co
         uint64_t last = count_points(f, runs[k].first, end, runs[k].state, &tally, out);
         out->state.at[k] = runs[k].state;
         out->unmoved.at[k] = 1;
-        if (runs[k].state != NOTHING)
+        if (runs[k].state != NOTHING) {
             sum_points(f, &tally, k, runs[k].state, out);
+            fit_rested(f, &tally, k, runs[k].first, end, out);
+        }
         if (k + 1 < count) {
             out->low.at[k] = runs[k].state != NOTHING && runs[k + 1].state == NOTHING ? p[end].start : last;
             out->high.at[k] = runs[k].state == NOTHING ? last : p[end].start; /* it is known where a hole ends */
@@ -189,7 +190,8 @@ static PyObject *give(PyObject *module, struct fit *f, struct run *runs)
 {
     size_t found = fit_order(f, runs), segments = found ? found : 1, steps = segments - 1;
     struct results out = {
-        .state.count = segments, .since.count = segments, .rested.count = segments, .rate.count = segments, .touched.count = segments,
+        .state.count = segments, .since.count = segments, .rested.count = segments,
+        .rested_start.count = segments, .rested_end.count = segments, .rate.count = segments, .touched.count = segments,
         .fitted.count = segments, .seen.count = segments, .doubt.count = segments, .unmoved.count = segments, .bounds.count = segments + 1, .low.count = steps,
         .high.count = steps, .reach.count = steps, .height.count = steps, .was.count = steps, .now.count = steps,
         .islands.count = steps, .outliers.at = malloc((f->points + 1) * 4 * sizeof(uint64_t)), /* at most */

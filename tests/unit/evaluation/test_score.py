@@ -70,6 +70,19 @@ def test_ages_count_from_the_last_change_of_a_byte() -> None:
     assert ages.wrong(right) == (100, 100)
 
 
+def test_memory_that_comes_to_rest_is_as_old_as_its_rest() -> None:
+    """Bytes 0-50 are accessed in a third of the aggregations until number 9, the rest in one of 50: then none is."""
+    ages = TrueAges(0, 100)
+    for seq in range(20):
+        seldom = [Expected(0, 50, 0.02, 0.33), Expected(50, 100, 0.001, 0.02)] if seq < 10 else []
+        ages.follow(seldom, seq * 10**8)
+    now = snapshot((0, 50, 0), (50, 100, 0), seq=19)
+    now.ages[0], now.ages[1] = 9, 19
+    assert ages.wrong(now) == (0, 100)
+    now.ages[0] = 19
+    assert ages.wrong(now) == (50, 100)
+
+
 def test_bytes_that_moved_are_looked_at_a_second_later() -> None:
     """Bytes 0-60 change at 1.0 s; at 2.0 s an age of up to 1.1 s says so of 40 of them."""
     ages = TrueAges(0, 100)

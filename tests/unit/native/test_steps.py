@@ -544,6 +544,17 @@ def test_less_evidence_is_enough_since_memory_changed() -> None:
     assert rested(points, 9.0, 3.0, moved=3) == [0]
 
 
+def test_where_a_segment_rests_is_where_it_was_touched() -> None:
+    """Of 400 pages 21 were touched, by six of six checks: from the first to the last, and a fifth of it beyond.
+    What was quiet before stays so."""
+    island = [Point(page * PAGE, WHOLE + HIT, 5) for page in range(100, 124, 4)]
+    quiet = [Point(page * PAGE, WHOLE, 2) for page in range(400) for _ in range(2)]
+    tables = by_hand()._replace(enter=[-500.0, -500.0, -1e9, -1e9])
+    found = fit(sorted([*island, *quiet]), tables, end=400, change=5.0, least_change=9.0, judge=False)
+    assert found.rested == [3]
+    assert found.rested_at == [(100 * PAGE - 21 * PAGE // 5, 121 * PAGE + 21 * PAGE // 5)]
+
+
 def test_what_is_known_to_rest_is_not_found_again() -> None:
     assert rested(spanned(60, 30, 30, 0, outdated=1 << MOVED), 9.0) == [3]
     assert rested(spanned(60, 30, 30, 0, outdated=1 << RESTED), 9.0) == [0]

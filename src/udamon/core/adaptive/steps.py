@@ -273,7 +273,11 @@ class Steps:
                 continue
             outdate, age = 0, fit.rested[k]
             if age:
-                self.ages.change(start, end, now_us - (age - 1) * aggregation_us)
+                self.ages.change(
+                    max(start, fit.rested_start[k]),
+                    min(end, fit.rested_end[k]),
+                    now_us - (age - 1) * aggregation_us,
+                )
                 outdate = 1 << RESTED
             if fit.unmoved[k] < least:
                 age = min(age, self._judged.moved) if outdate else self._judged.moved
