@@ -106,10 +106,12 @@ size_t fit_order(const struct fit *f, struct run *out);
 double fit_angle(double rate);
 /* change.c: for how many aggregations a segment of that state has had its rate; 0 when no change is known. */
 unsigned fit_since_change(const struct fit *f, const struct tally *t, uint8_t state);
-/* rest.c: for how many aggregations segment k, of points first..end - 1, rests, or does no more, and where. */
-void fit_rested(const struct fit *f, const struct tally *t, size_t k, size_t first, size_t end, struct results *out);
-/* rest.c: the chance that a segment is touched as it was before memory changed, by its spanning checks: misses and hits. */
-double fit_unmoved(const struct fit *f, const double since[HIT + 1], const double before[HIT + 1]);
+/* rest.c: for how many aggregations segment k, of points first..end - 1, rests, or does no more, and where. `answers` are
+ * its spanning checks that are not outdated for this: misses and hits. */
+void fit_rested(const struct fit *f, const struct tally *t, const unsigned answers[HIT + 1], size_t k, size_t first, size_t end,
+                struct results *out);
+/* rest.c: the chance that a segment is touched as it was before memory changed, by its spanning checks. */
+double fit_unmoved(const struct fit *f, const unsigned since[HIT + 1], const unsigned before[HIT + 1]);
 /* places.c: from the gaps of the steps and the rates between them, bounds and all that is told per step. */
 void fit_places(const struct fit *f, struct results *out);
 /* touched.c: touched shares, their standard errors, and that of all touched bytes together. */

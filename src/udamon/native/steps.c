@@ -68,27 +68,35 @@ static void forget_points(struct tally *t)
     t->oldest = 0;
 }
 
-/* The rate of segment k, what is known of it, and since when it is so. */
-static void sum_points(const struct fit *f, const struct tally *t, size_t k, uint8_t state, struct results *out)
+/* The rate of segment k, of points first..end - 1, what is known of it, and since when it is so. */
+static void sum_points(const struct fit *f, const struct tally *t, size_t k, size_t first, size_t end, struct results *out)
 {
+    uint8_t state = out->state.at[k];
     unsigned since = state < f->in->unchanged ? fit_since_change(f, t, state) : 1;
     unsigned newest = since ? since - 1 : t->oldest;
-    double sums[KINDS] = {0}, since_moved[HIT + 1] = {0}, before[HIT + 1] = {0};
+    unsigned since_moved[HIT + 1] = {0}, before[HIT + 1] = {0}, spanning[HIT + 1] = {0};
+    double sums[KINDS] = {0}, new_sums[HIT + 1] = {0}, old_sums[HIT + 1] = {0};
     for (unsigned age = age_from(t, 0); age <= newest && age < AGES; age = age_from(t, age + 1)) {
+        int is_new = age < f->in->moved;
         for (size_t kind = 0; kind < HOLE; kind++)
             sums[kind] += t->count[age][kind] * (double)f->weight[age];
-        double *spanned = age < f->in->moved ? since_moved : before;
-        for (size_t hit = 0; hit <= HIT; hit++)
-            spanned[hit] += (t->count[age][WHOLE + hit] - t->outdated[age][MOVED][hit]) * (double)f->weight[age];
+        for (size_t hit = 0; hit <= HIT; hit++) {
+            unsigned number = t->count[age][WHOLE + hit] - t->outdated[age][MOVED][hit];
+            (is_new ? since_moved : before)[hit] += number;
+            (is_new ? new_sums : old_sums)[hit] += number * (double)f->weight[age];
+            spanning[hit] += t->count[age][WHOLE + hit] - t->outdated[age][RESTED][hit];
+        }
     }
     out->seen.at[k] = sums[0] + sums[HIT];
-    double weight = fit_unmoved(f, since_moved, before);
-    out->unmoved.at[k] = weight;
-    f->spanned[k].hits = since_moved[HIT] + weight * before[HIT];
-    f->spanned[k].checks = f->spanned[k].hits + since_moved[0] + weight * before[0];
+    double unmoved = fit_unmoved(f, since_moved, before);
+    out->unmoved.at[k] = unmoved;
+    f->spanned[k].hits = new_sums[HIT] + unmoved * old_sums[HIT];
+    f->spanned[k].checks = f->spanned[k].hits + new_sums[0] + unmoved * old_sums[0];
     if (sums[HIT] + sums[WHOLE + HIT] > 0) /* never seen accessed: it stays 0 */
         out->rate.at[k] = (sums[HIT] + f->in->prior * f->in->level.at[state]) / (out->seen.at[k] + f->in->prior);
     out->since.at[k] = (uint8_t)since;
+    if (since == 0)
+        fit_rested(f, t, spanning, k, first, end, out);
 }
 
 /* Sums of each segment, since when it is as it is, and between which points the steps lie. */
@@ -101,10 +109,8 @@ static void fill_segments(const struct fit *f, const struct run *runs, size_t co
         uint64_t last = count_points(f, runs[k].first, end, runs[k].state, &tally, out);
         out->state.at[k] = runs[k].state;
         out->unmoved.at[k] = 1;
-        if (runs[k].state != NOTHING) {
-            sum_points(f, &tally, k, runs[k].state, out);
-            fit_rested(f, &tally, k, runs[k].first, end, out);
-        }
+        if (runs[k].state != NOTHING)
+            sum_points(f, &tally, k, runs[k].first, end, out);
         if (k + 1 < count) {
             out->low.at[k] = runs[k].state != NOTHING && runs[k + 1].state == NOTHING ? p[end].start : last;
             out->high.at[k] = runs[k].state == NOTHING ? last : p[end].start; /* it is known where a hole ends */

@@ -31,10 +31,14 @@ class Judged(NamedTuple):
     met: float = 0.0
 
     def plus(self, other: Judged, times: float = 1.0) -> Judged:
-        return Judged(*(mine + times * its for mine, its in zip(self, other, strict=True)))
+        return Judged(
+            self.checks + times * other.checks, self.hits + times * other.hits,
+            self.expected + times * other.expected, self.squares + times * other.squares,
+            self.shares + times * other.shares, self.known + times * other.known, self.met + times * other.met,
+        )  # fmt: skip
 
     def times(self, factor: float) -> Judged:
-        return Judged(*(mine * factor for mine in self))
+        return Judged().plus(self, factor)
 
     def bounds(self, share: float, told: float, errors: float) -> tuple[float, float]:
         """The touched share of all bytes, at least and at most, by `errors` standard errors: `share` by the fit, as
@@ -79,7 +83,7 @@ class Judge:
     def __init__(self, parameters: Parameters) -> None:
         self.sums = Judged()
         self.moved = AGES
-        """Aggregations since memory last changed so, that with the change included; AGES where it is not known to."""
+        """Aggregations since memory last changed so, with the one in which it did; AGES where no change is known."""
         self.moved_share = 0.0
         """The share of what was expected, accesses or their absence, that did not come then."""
         self._parameters = parameters
@@ -100,8 +104,10 @@ class Judge:
         pooled, looks = Judged(), 0
         for age, one in list(self._recent):
             pooled, looks = pooled.plus(one), looks + 1
+            if looks.bit_count() != 1:
+                continue
             before = self.sums.plus(pooled, -1.0)
-            if looks.bit_count() == 1 and abs(_errors(pooled, before)) > self._parameters.moved_errors:
+            if abs(_errors(pooled, before)) > self._parameters.moved_errors:
                 self.sums, self.moved, self.moved_share = pooled, age + 1, _moved_share(pooled, before)
                 while len(self._recent) > looks:
                     self._recent.pop()

@@ -257,33 +257,34 @@ class Steps:
 
     def _change(self, fit: Fit, now_us: int, aggregation_us: int) -> None:
         """Ages begin anew where the rate changed, and what was seen there before counts no longer."""
-        if not any(fit.since) and not any(fit.rested) and self._judged.moved >= AGES:
-            return
-        least = self._parameters.least_unmoved
         for k, aggregations in enumerate(fit.since):
-            start, end = self.bounds[k], self.bounds[k + 1]
             if aggregations:
                 self.changed += 1
+                start, end = self.bounds[k], self.bounds[k + 1]
                 if not self._explained(start, end, self.rate[k]):
                     when_us = now_us - (aggregations - 1) * aggregation_us
                     self.ages.change(
                         start, end, max(when_us, self._retimed_us) if self._unsettled else when_us
                     )
                 self._stale.append(StalePoints(start, end, aggregations))
-                continue
-            outdate, age = 0, fit.rested[k]
-            if age:
-                self.ages.change(
-                    max(start, fit.rested_start[k]),
-                    min(end, fit.rested_end[k]),
-                    now_us - (age - 1) * aggregation_us,
-                )
-                outdate = 1 << RESTED
-            if fit.unmoved[k] < least:
-                age = min(age, self._judged.moved) if outdate else self._judged.moved
-                outdate |= 1 << MOVED
-            if outdate:
-                self._stale.append(StalePoints(start, end, age, outdate))
+        if any(fit.rested) or min(fit.unmoved) < self._parameters.least_unmoved:
+            self._rest(fit, now_us, aggregation_us)
+            self._stale.sort()
+
+    def _rest(self, fit: Fit, now_us: int, aggregation_us: int) -> None:
+        """Ages begin anew where memory rests, or does no more; there, and where it is probably touched otherwise than
+        before all of the memory changed, older checks that spanned an aggregation count no longer."""
+        for k, (since, age, unmoved) in enumerate(zip(fit.since, fit.rested, fit.unmoved, strict=True)):
+            start, end = self.bounds[k], self.bounds[k + 1]
+            ages, outdate = [], 0
+            if age and not since:
+                rested = max(start, fit.rested_start[k]), min(end, fit.rested_end[k])
+                self.ages.change(*rested, now_us - (age - 1) * aggregation_us)
+                ages, outdate = [age], 1 << RESTED
+            if unmoved < self._parameters.least_unmoved and not since:
+                ages, outdate = [*ages, self._judged.moved], outdate | 1 << MOVED
+            if ages:
+                self._stale.append(StalePoints(start, end, min(ages), outdate))
 
     def _explained(self, start: int, end: int, rate: float) -> bool:
         """Whether the interval alone may have made this rate."""
