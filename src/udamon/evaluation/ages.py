@@ -22,7 +22,7 @@ NOTICE_DEADLINE_NS = 1_000_000_000
 """A change counts as noticed if, this long after it, the reported age is no older than the change."""
 
 
-class Step(NamedTuple):
+class RateStep(NamedTuple):
     """Bytes [start, end), as they were when they last changed, and when that was."""
 
     start: int
@@ -54,7 +54,7 @@ class TrueAges:
 
     def __init__(self, begin: int, end: int) -> None:
         """Bytes [begin, end) of address space; all rates count as changed when the first is known."""
-        self._steps = [Step(begin, end, -1.0, -1.0, 0)]
+        self._steps = [RateStep(begin, end, -1.0, -1.0, 0)]
         self._last: Sequence[Expected] | None = None
         self._first_ns: int | None = None
         self._changes: set[int] = set()  # when something moved; what was looked at is taken out
@@ -66,10 +66,10 @@ class TrueAges:
         self._last = truth
         if self._first_ns is None:
             self._first_ns = begin_ns
-        result: list[Step] = []
+        result: list[RateStep] = []
         for known, mean, touched in _with_truth(self._steps, truth):
             changed = abs(mean - known.mean) > CHANGE or (touched < USED) != (known.touched < USED)
-            step = Step(known.start, known.end, mean, touched, begin_ns) if changed else known
+            step = RateStep(known.start, known.end, mean, touched, begin_ns) if changed else known
             if changed and begin_ns != self._first_ns:
                 self._changes.add(begin_ns)
             if result and result[-1].end == step.start and result[-1][2:] == step[2:]:
@@ -123,7 +123,7 @@ class TrueAges:
                 at = upto
 
 
-def _with_truth(steps: Sequence[Step], truth: Sequence[Expected]) -> list[tuple[Step, float, float]]:
+def _with_truth(steps: Sequence[RateStep], truth: Sequence[Expected]) -> list[tuple[RateStep, float, float]]:
     """`steps` cut at the bounds of `truth`, each part with its true mean and chance of being touched."""
     parts = []
     j = 0

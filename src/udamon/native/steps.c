@@ -108,7 +108,6 @@ static void fill_segments(const struct fit *f, const struct run *runs, size_t co
         size_t end = k + 1 < count ? runs[k + 1].first : f->points;
         uint64_t last = count_points(f, runs[k].first, end, runs[k].state, &tally, out);
         out->state.at[k] = runs[k].state;
-        out->unmoved.at[k] = 1;
         if (runs[k].state != NOTHING)
             sum_points(f, &tally, k, runs[k].first, end, out);
         if (k + 1 < count) {
@@ -214,6 +213,8 @@ static PyObject *give(PyObject *module, struct fit *f, struct run *runs)
         results_drop(&steps_fit_interface, &out);
         return PyErr_NoMemory();
     }
+    for (size_t k = 0; k < segments; k++)
+        out.unmoved.at[k] = 1;
     fill_segments(f, runs, found, &out);
     fit_places(f, &out);
     fit_touched(f, &out);
