@@ -118,11 +118,27 @@ def install(command: Sequence[str | Path], what: str, cwd: Path = ROOT) -> None:
         current.install_seconds += time.monotonic() - begin
 
 
+_LEFT_OUT = ("PYTEST_", "UDAMON_TEST_SELECTION", "UDAMON_TEST_INSTALLED", "UDAMON_GUEST_")
+_KEPT = {
+    "UDAMON_GUEST_KERNELS",
+    "UDAMON_GUEST_LIMIT",
+    "UDAMON_GUEST_WORKERS",
+    "UDAMON_GUEST_ACCEL",
+    "UDAMON_GUEST_WAITS",
+}
+
+
 def environment(**changes: str) -> dict[str, str]:
-    """This process's environment without what would make another Python find the source tree, and without the wish
-    that compiled files are not kept: stages and guests would compile the same files again and again."""
-    left_out = ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
-    return {key: value for key, value in os.environ.items() if key not in left_out} | changes
+    """This process's environment without what would make another Python find the source tree, compile the same files
+    again and again or pass over assertions; and without what would make pytest run other tests than the stage asks for,
+    or take this machine for a guest."""
+
+    def changes_tests(name: str) -> bool:
+        python = name.startswith("PYTHON") and name != "PYTHON"  # which says which one scripts/setup takes
+        return python or name in ("VIRTUAL_ENV", "UDAMON_GUEST") or name.startswith(_LEFT_OUT)
+
+    kept = {name: value for name, value in os.environ.items() if name in _KEPT or not changes_tests(name)}
+    return kept | changes
 
 
 def pytest(

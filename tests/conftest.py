@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import capabilities, selection
+from tests import capabilities, selection, surroundings
 from tests.guest import plan
 
 GUEST_DIRECTORY = Path(__file__).parent / "guest"
@@ -21,8 +21,7 @@ SOURCE_DIRECTORY = Path(__file__).parents[1] / "src"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    os.environ["UDAMON_CONFIG"] = ""  # defaults of whoever runs the tests are none of theirs
-    os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and commands keep to it
+    surroundings.clear(os.environ)
     if os.environ.get("UDAMON_TEST_INSTALLED"):
         _refuse_source_tree()
     if plan.needs_hypothesis():
