@@ -181,14 +181,15 @@ def _check(stages: list[str], wanted: list[str], long: bool, resume: bool) -> in
     guests, ended = _guests(long) if not wanted or any(w.startswith("guest") for w in wanted) else ([], [])
     whole = parallel.Run(_ordered(host, [job.stage for job in guests]), WORKERS, ended)
     if long and not wanted:
-        before = suite.complete(guests, passed.begin({stage.name: stage for stage in whole.stages}, resume))
+        files, known = passed.begin({stage.name: stage for stage in whole.stages}, resume)
+        before = suite.complete(guests, known)
         whole.ended += before
         whole.stages = [stage for stage in whole.stages if stage.name not in {e.stage.name for e in before}]
-        whole.on_end = passed.remember
+        whole.on_end = lambda ended: passed.remember(ended, files)
     whole.run()
     ok = parallel.summarize(whole, time.monotonic() - begin, suite.problems(guests, whole.ended), long)
     if long and not wanted:
-        passed.note(ok)
+        passed.note(ok, files)
     passed.tell()
     return 0 if ok else 1
 

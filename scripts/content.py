@@ -31,6 +31,14 @@ def package_files() -> list[Path]:
     ]
 
 
+def write(path: Path, text: str) -> None:
+    """Whole or not at all: whoever reads meanwhile, and whatever ends this."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.write_text(text)
+    fresh.replace(path)
+
+
 @contextlib.contextmanager
 def locked(name: str) -> Iterator[None]:
     """One process at a time, across processes: two stages may want the same thing made."""
