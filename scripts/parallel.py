@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ from scripts.stages import ROOT, WORK, Counts, Result, current
 LOGS, RESULTS = WORK / "logs", WORK / "results"
 HEARTBEAT_S = 60.0
 LAST_LINES = 6
+LONGEST_REASON = 110
 END_S = 60.0
 """How long stages that have to end may take: longer than supervised.py needs, which kills what does not end."""
 
@@ -237,6 +239,11 @@ def summarize(run: Run, seconds: float, problems: Sequence[str] = (), long: bool
     print("slowest tests:")
     for took, name in rows:
         print(f"  {took:6.1f} s  {name}")
+    reasons: Counter[str] = sum((Counter(each.result.reasons) for each in ended), Counter())
+    if reasons:
+        print("skipped tests:")
+    for reason, number in reasons.most_common():
+        print(f"  {number:8}  {' '.join(reason.split())[:LONGEST_REASON]}")
     for problem in problems:
         print(f"FAILED: {problem}")
     # `current` is what this process did itself: planning the boots, fetching a kernel for them.

@@ -153,3 +153,13 @@ def test_the_summary_adds_up_its_stages(capsys: pytest.CaptureFixture[str]) -> N
         f"test {number}" for number in range(10, 0, -1)
     ]
     assert any("at least 8 tests (one 4, two 4)" in line for line in output)
+
+
+def test_the_summary_says_why_tests_were_skipped(capsys: pytest.CaptureFixture[str]) -> None:
+    def ended(name: str, reasons: dict[str, int]) -> parallel.Ended:
+        return parallel.Ended(Stage(name, []), Result("passed", reasons=reasons), 1, 1, 1)
+
+    assert summarize(Run([], 1, [ended("one", {"a\nb": 1, "c": 2}), ended("two", {"c": 3})]), 1)
+    output = capsys.readouterr().out.splitlines()
+    first = output.index("skipped tests:") + 1
+    assert [line.split() for line in output[first : first + 2]] == [["5", "c"], ["1", "a", "b"]]
