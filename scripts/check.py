@@ -170,8 +170,12 @@ def main(arguments: list[str]) -> int:
         return 2
     if os.environ.get("CI"):
         os.environ.setdefault("UDAMON_REQUIRE", CI_REQUIRES)
-    with parallel.ended_by_signals(), content.locked("check"):
-        return _check(stages, wanted, long, resume)
+    try:
+        with parallel.ended_by_signals(), content.locked("check"):
+            return _check(stages, wanted, long, resume)
+    except OSError as error:  # a stage's own is its failure (parallel.py)
+        print(f"check: {error}: {WORK} must be writable and have room, for logs, results and what is built")
+        return 1
 
 
 def _check(stages: list[str], wanted: list[str], long: bool, resume: bool) -> int:
@@ -226,6 +230,8 @@ def _guests(long: bool) -> tuple[list[suite.Job], list[parallel.Ended]]:
         result = Result("FAILED" if must else "not run", str(why), Counts(failed=int(must)))
     except Failed as why:
         result = Result("FAILED", str(why), why.counts)
+    except OSError as error:  # a cache for kernels that may not be written to, a full disk
+        result = Result("FAILED", f"guests cannot be prepared: {error}", Counts(failed=1))
     return [], [parallel.Ended(parallel.Stage("guest", []), result, time.monotonic() - begin, 0, 0)]
 
 
