@@ -32,8 +32,8 @@ Probe = Callable[[], str | None]
 _PROBES: dict[str, Probe] = {}
 
 _WANTS_PACKAGE = re.compile(r"the extra `|pip install|could not import")
-_OTHER_EXTRAS = re.compile(r"pandas|spark|iceberg|readers|selftests", re.IGNORECASE)
-"""Of the stage `engines` alone, where they are capabilities that are required."""
+_OTHER_EXTRAS = re.compile(r"pyarrow|pandas|spark|iceberg|readers", re.IGNORECASE)
+"""Of the stage `engines` alone, which requires them."""
 
 _PAGEMAP_SCAN = (3 << 30) | (96 << 16) | (ord("f") << 8) | 16  # _IOWR('f', 16, struct pm_scan_arg)
 _SOFT_DIRTY, _FRAME = 1 << 55, (1 << 55) - 1
@@ -63,7 +63,8 @@ def refused(reason: str) -> str | None:
     """What is wrong with a skip for this reason; None where tests may be skipped for it."""
     if not required() or inside_guest() or reason.startswith("Skipped: needs "):  # decided by name
         return None
-    if not _WANTS_PACKAGE.search(reason) or _OTHER_EXTRAS.search(reason):
+    elsewhere = _OTHER_EXTRAS.search(reason) and "iceberg" not in required()
+    if not _WANTS_PACKAGE.search(reason) or elsewhere:
         return None
     return f"the tests' environment must have this package: {reason}"
 

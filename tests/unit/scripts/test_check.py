@@ -97,9 +97,7 @@ def test_a_second_check_waits(place: Path, capsys: pytest.CaptureFixture[str]) -
     assert first.stdin is not None
     assert first.stdout is not None
     assert first.stdout.readline() == "has it\n"
-    second = subprocess.Popen(
-        words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
-    )
+    second = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     assert second.stdout is not None
     assert "waiting for another process" in second.stdout.readline()
     first.stdin.close()

@@ -78,3 +78,4 @@ def test_packages_of_another_environment(tmp_path: Path, monkeypatch: pytest.Mon
     statement = 'pytest.importorskip("absent", reason="pip install \'udamon[iceberg]\'")'
     result = run(tmp_path, monkeypatch, OUTSIDE.format(statement=statement), "root")
     assert (result.verdict, result.counts.skipped) == ("passed", 1)
+    assert run(tmp_path, monkeypatch, OUTSIDE.format(statement=statement), "root,iceberg").verdict == "FAILED"
