@@ -43,6 +43,8 @@ WORKERS = 3
 """Stages at a time on two processors: a guest, or the tests of the wheel, needs two thirds of one."""
 GUEST_WORKERS = int(os.environ.get("UDAMON_GUEST_WORKERS", 2))
 """Guests at a time where only guests run."""
+LIMIT_S, LIMIT_LONG_S = 3600, 4 * 3600
+"""Seconds after which a stage on this machine hangs: several times what the longest takes beside other work."""
 
 # What a machine that runs CI=true has: losing one of these is a failure, not a skip (tests/capabilities.py).
 CI_REQUIRES = "root,second_user,clear_refs,cgroup,compiler,redis,postgres,chromium,qemu"
@@ -168,24 +170,30 @@ def main(arguments: list[str]) -> int:
         return 2
     if os.environ.get("CI"):
         os.environ.setdefault("UDAMON_REQUIRE", CI_REQUIRES)
-    with content.locked("check"):
-        return _check(stages, wanted, long, resume)
+    try:
+        with parallel.ended_by_signals(), content.locked("check"):
+            return _check(stages, wanted, long, resume)
+    except OSError as error:  # a stage's own is its failure (parallel.py)
+        print(f"check: {error}: {WORK} must be writable and have room, for logs, results and what is built")
+        return 1
 
 
 def _check(stages: list[str], wanted: list[str], long: bool, resume: bool) -> int:
     begin = time.monotonic()
-    host = [_host(name) for name in stages if not wanted or any(name.startswith(w) for w in wanted)]
+    limit = float(os.environ.get("UDAMON_STAGE_LIMIT", LIMIT_LONG_S if long else LIMIT_S))
+    host = [_host(name, limit) for name in stages if not wanted or any(name.startswith(w) for w in wanted)]
     guests, ended = _guests(long) if not wanted or any(w.startswith("guest") for w in wanted) else ([], [])
     whole = parallel.Run(_ordered(host, [job.stage for job in guests]), WORKERS, ended)
     if long and not wanted:
-        before = suite.complete(guests, passed.begin({stage.name: stage for stage in whole.stages}, resume))
+        files, known = passed.begin({stage.name: stage for stage in whole.stages}, resume)
+        before = suite.complete(guests, known)
         whole.ended += before
         whole.stages = [stage for stage in whole.stages if stage.name not in {e.stage.name for e in before}]
-        whole.on_end = passed.remember
+        whole.on_end = lambda ended: passed.remember(ended, files)
     whole.run()
-    ok = parallel.summarize(whole.ended, time.monotonic() - begin, suite.problems(guests, whole.ended), long)
+    ok = parallel.summarize(whole, time.monotonic() - begin, suite.problems(guests, whole.ended), long)
     if long and not wanted:
-        passed.note(ok)
+        passed.note(ok, files)
     passed.tell()
     return 0 if ok else 1
 
@@ -202,8 +210,8 @@ def _ordered(host: list[parallel.Stage], guests: list[parallel.Stage]) -> list[p
     return [*long, *guests[:1], *quick, *guests[1:], *rest]
 
 
-def _host(name: str) -> parallel.Stage:
-    return parallel.Stage(name, [PYTHON, "-m", "scripts.check", "--one", name])
+def _host(name: str, limit: float) -> parallel.Stage:
+    return parallel.Stage(name, [PYTHON, "-m", "scripts.check", "--one", name], limit)
 
 
 def _guests(long: bool) -> tuple[list[suite.Job], list[parallel.Ended]]:
@@ -222,6 +230,8 @@ def _guests(long: bool) -> tuple[list[suite.Job], list[parallel.Ended]]:
         result = Result("FAILED" if must else "not run", str(why), Counts(failed=int(must)))
     except Failed as why:
         result = Result("FAILED", str(why), why.counts)
+    except OSError as error:  # a cache for kernels that may not be written to, a full disk
+        result = Result("FAILED", f"guests cannot be prepared: {error}", Counts(failed=1))
     return [], [parallel.Ended(parallel.Stage("guest", []), result, time.monotonic() - begin, 0, 0)]
 
 

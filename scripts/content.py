@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import os
+import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -22,13 +24,37 @@ def digest(paths: Iterable[Path], *words: str) -> str:
 
 
 def package_files() -> list[Path]:
-    """What a wheel is built from."""
-    tree = [path for path in (ROOT / "src").rglob("*") if path.is_file()]
-    made = {".so", ".pyc"}
+    """What a wheel is built from. Python's compiled files come and go meanwhile, half-written ones under any name."""
+    made = ("__pycache__", ".egg-info")
+    tree = (
+        Path(directory) / name
+        for directory, _, names in os.walk(ROOT / "src")
+        if not directory.endswith(made)
+        for name in names
+    )
     return [
-        *(p for p in tree if p.suffix not in made and ".egg-info" not in str(p)),
+        *(path for path in tree if path.suffix != ".so"),
         *(ROOT / name for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE")),
     ]
+
+
+def compiler() -> str:
+    """What else C is built with: gcc's version, and flags of the environment."""
+    try:
+        version = subprocess.run(["gcc", "--version"], capture_output=True, text=True, check=False).stdout
+    except OSError:
+        version = ""
+    return "\0".join(
+        [version, *(os.environ.get(name, "") for name in ("CC", "CFLAGS", "CPPFLAGS", "LDFLAGS"))]
+    )
+
+
+def write(path: Path, text: str) -> None:
+    """Whole or not at all: whoever reads meanwhile, and whatever ends this."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.new")
+    fresh.write_text(text)
+    fresh.replace(path)
 
 
 @contextlib.contextmanager

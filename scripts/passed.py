@@ -2,6 +2,8 @@
 
 test-all.json           the commit on which it last passed
 test-all-stages.jsonl   the stages that have ended on a commit, for `--resume`; the first line names the commit
+
+A run counts for the commit on which it began. Where the files are others before it has ended, it counts for none.
 """
 
 from __future__ import annotations
@@ -11,60 +13,105 @@ import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
+from scripts import content
 from scripts.parallel import Ended, Stage
 from scripts.stages import ROOT, WORK, Result
 
 FILE = WORK / "test-all.json"
 STAGES = WORK / "test-all-stages.jsonl"
 
+Files = dict[str, str | bool]
+"""`commit`, whether files are `changed` from it, and a digest of how (`changes`)."""
 
-def note(ok: bool) -> None:
-    """Remember a whole run of `make test-all` that passed."""
-    if ok:
-        FILE.write_text(json.dumps(_commit() | {"time": time.strftime("%Y-%m-%d %H:%M:%S %z")}))
+
+def note(ok: bool, begun: Files) -> None:
+    """Remember a whole run of `make test-all` that passed, and began with these files."""
+    if not ok:
+        return
+    if _files() != begun:
+        print("note: files were changed while make test-all ran: it is not remembered as passed")
+        return
+    content.write(FILE, json.dumps(begun | {"time": time.strftime("%Y-%m-%d %H:%M:%S %z")}))
 
 
 def tell() -> None:
-    if not FILE.exists():
+    try:
+        last = json.loads(FILE.read_text())
+        with_changes = " with uncommitted changes" if last["changed"] else ""
+        on = f"{last['commit'][:12] or 'files without a history'}{with_changes}"
+        print(f"make test-all last passed on {on}, {last['time']}")
+    except FileNotFoundError:
         print("make test-all has not passed in this checkout yet")
-        return
-    last = json.loads(FILE.read_text())
-    with_changes = " with uncommitted changes" if last["changed"] else ""
-    print(f"make test-all last passed on {last['commit'][:12]}{with_changes}, {last['time']}")
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        print(f"when make test-all last passed is not known: {FILE} cannot be read ({error})")
 
 
-def begin(stages: Mapping[str, Stage], resume: bool) -> list[Ended]:
-    """Begin to remember the stages that end. With `resume`: those of `stages` that have ended on this very commit,
-    whatever their verdict, so that a run that was interrupted goes on and no failure is tried again."""
+def begin(stages: Mapping[str, Stage], resume: bool) -> tuple[Files, list[Ended]]:
+    """Begin to remember the stages that end; the files with which the run begins. With `resume`: those of `stages` that
+    have ended on this very commit, whatever their verdict, so that a run that was interrupted goes on and no failure is
+    tried again. A stage whose line was not written whole has not ended."""
     STAGES.parent.mkdir(exist_ok=True)
-    commit = _commit()
-    lines = STAGES.read_text().splitlines() if resume and STAGES.exists() else []
-    if lines and not commit["changed"] and json.loads(lines[0]) == commit:
-        return [each for each in map(_read, lines[1:]) if each.stage.name in stages]
+    files = _files()
+    lines = STAGES.read_text(errors="replace").splitlines() if resume and STAGES.exists() else []
+    if lines and not files["changed"] and _document(lines[0]) == files:
+        # Lines that cannot be read are dropped: the next would be written behind half of one.
+        read = [(line, ended) for line in lines[1:] if (ended := _read(line)) is not None]
+        content.write(STAGES, "".join(f"{line}\n" for line in [lines[0], *(line for line, _ in read)]))
+        known = [ended for _, ended in read if ended.stage.name in stages]
+        print(
+            f"resumed: {len(known)} of {len(stages)} stages have ended on this commit and are not run again"
+        )
+        return files, known
     if resume:
         print("nothing to resume: no run of make test-all was interrupted on this commit without changes")
-    STAGES.write_text(json.dumps(commit) + "\n")
-    return []
+    content.write(STAGES, json.dumps(files) + "\n")
+    return files, []
 
 
-def remember(ended: Ended) -> None:
+def remember(ended: Ended, begun: Files) -> None:
+    """Unless the files have changed since the run began: the stage may have seen either."""
+    if _files() != begun:
+        return
     document = asdict(ended) | {"stage": ended.stage.name, "result": asdict(ended.result)}
     with STAGES.open("a") as file:
         file.write(json.dumps(document) + "\n")
 
 
-def _read(line: str) -> Ended:
-    document = json.loads(line)
-    return Ended(
-        **{**document, "stage": Stage(document["stage"], []), "result": Result.of(document["result"])}
+def _read(line: str) -> Ended | None:
+    document = _document(line)
+    try:
+        return Ended(
+            **{**document, "stage": Stage(document["stage"], []), "result": Result.of(document["result"])}
+        )
+    except (LookupError, TypeError):
+        return None
+
+
+def _document(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+def _files() -> Files:
+    """Without a history nothing says which files lie here: they count as changed."""
+    commit = _git("rev-parse", "HEAD").decode().strip()
+    state = _git("status", "--porcelain")
+    if not commit or not state:
+        return {"commit": commit, "changed": not commit, "changes": ""}
+    untracked = (
+        _git("ls-files", "--others", "--exclude-standard", "-z").decode(errors="surrogateescape").split("\0")
     )
+    paths = [ROOT / name for name in untracked if (ROOT / name).is_file()]
+    changes = content.digest(paths, _git("diff", "HEAD", "--binary").decode(errors="replace"))
+    return {"commit": commit, "changed": True, "changes": changes}
 
 
-def _commit() -> dict[str, str | bool]:
-    return {"commit": _git("rev-parse", "HEAD"), "changed": bool(_git("status", "--porcelain"))}
-
-
-def _git(*words: str) -> str:
-    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
-    return done.stdout.strip()
+def _git(*words: str) -> bytes:
+    try:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, check=False).stdout
+    except FileNotFoundError:
+        return b""

@@ -53,7 +53,9 @@ def _runtime(name: str) -> str:
 
 def _built(python: Path) -> Path:
     """Built from a copy: objects of the normal build must not be linked in, nor the other way round."""
-    place = WORK / "sanitized" / content.digest(content.package_files(), FLAGS, sys.version)
+    place = (
+        WORK / "sanitized" / content.digest(content.package_files(), FLAGS, sys.version, content.compiler())
+    )
     if (place / "done").exists():
         return place
     shutil.rmtree(place.parent, ignore_errors=True)

@@ -53,7 +53,8 @@ class Skipped(Exception):
 class Result:
     """How a stage ended.
 
-    `left_out`: how many tests only `make test-all` runs. `install_seconds`: the time that pip and apt took.
+    `left_out`: how many tests only `make test-all` runs. `install_seconds`: the time that pip and apt took. `reasons`:
+    why tests were skipped, and how many for each.
     """
 
     verdict: str = "passed"
@@ -63,6 +64,14 @@ class Result:
     install_seconds: float = 0
     notes: list[str] = field(default_factory=list)
     slowest: list[tuple[float, str]] = field(default_factory=list)
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    def count(self, junit: Path) -> Counts:
+        """Add what a junit file says."""
+        self.slowest += slowest(junit)
+        for reason in skips(junit):
+            self.reasons[reason] = self.reasons.get(reason, 0) + 1
+        return read_junit(junit)
 
     def write(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,11 +127,27 @@ def install(command: Sequence[str | Path], what: str, cwd: Path = ROOT) -> None:
         current.install_seconds += time.monotonic() - begin
 
 
+_LEFT_OUT = ("PYTEST_", "UDAMON_TEST_SELECTION", "UDAMON_TEST_INSTALLED", "UDAMON_GUEST_")
+_KEPT = {
+    "UDAMON_GUEST_KERNELS",
+    "UDAMON_GUEST_LIMIT",
+    "UDAMON_GUEST_WORKERS",
+    "UDAMON_GUEST_ACCEL",
+    "UDAMON_GUEST_WAITS",
+}
+
+
 def environment(**changes: str) -> dict[str, str]:
-    """This process's environment without what would make another Python find the source tree, and without the wish
-    that compiled files are not kept: stages and guests would compile the same files again and again."""
-    left_out = ("PYTHONPATH", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE")
-    return {key: value for key, value in os.environ.items() if key not in left_out} | changes
+    """This process's environment without what would make another Python find the source tree, compile the same files
+    again and again or pass over assertions; and without what would make pytest run other tests than the stage asks for,
+    or take this machine for a guest."""
+
+    def changes_tests(name: str) -> bool:
+        python = name.startswith("PYTHON") and name != "PYTHON"  # which says which one scripts/setup takes
+        return python or name in ("VIRTUAL_ENV", "UDAMON_GUEST") or name.startswith(_LEFT_OUT)
+
+    kept = {name: value for name, value in os.environ.items() if name in _KEPT or not changes_tests(name)}
+    return kept | changes
 
 
 def pytest(
@@ -147,8 +172,7 @@ def pytest(
         current.left_out += int(left_out.read_text())
     if not junit.exists():
         raise Failed(f"pytest ended with status {status} before it ran a test")
-    counts = read_junit(junit)
-    current.slowest += slowest(junit)
+    counts = current.count(junit)
     if status or counts.failed:
         raise Failed(f"{counts}, status {status}", counts if counts.failed else counts + Counts(failed=1))
     if not counts.passed:
@@ -174,3 +198,9 @@ def slowest(path: Path, number: int = 10) -> list[tuple[float, str]]:
         for case in ElementTree.parse(path).getroot().iter("testcase")
     ]
     return sorted(rows, reverse=True)[:number]
+
+
+def skips(path: Path) -> list[str]:
+    """Why the tests of a junit file were skipped, one reason for each."""
+    found = ElementTree.parse(path).getroot().iter("skipped")
+    return [each.get("message", "").removeprefix("Skipped: ") for each in found]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,9 +16,9 @@ from scripts.stages import install as install_packages
 
 def build() -> Path:
     """The wheel of this checkout, built from its source distribution: what the sdist lacks is noticed."""
-    place = WORK / "dist" / content.digest(content.package_files())
+    place = WORK / "dist" / content.digest(content.package_files(), content.compiler())
     with content.locked("dist"):
-        if not list(place.glob("*.whl")):
+        if not any(zipfile.is_zipfile(wheel) for wheel in place.glob("*.whl")):  # none, or cut short
             shutil.rmtree(place.parent, ignore_errors=True)
             words = ("-m", "build", "--installer", "uv", "--outdir", place, ROOT)
             install_packages(packages.with_settings(sys.executable, *words), "python -m build")
@@ -54,7 +55,7 @@ def test(name: str, python: Path, selection: str, *arguments: str | int) -> Coun
 def environment_of(interpreter: Path, what: str, wanted: Sequence[str | Path]) -> Path:
     """An environment with these packages, kept between runs by what it was made from; returns its python."""
     version = subprocess.run([interpreter, "-VV"], capture_output=True, text=True, check=True).stdout
-    key = content.digest([ROOT / "pyproject.toml"], version, str(ROOT), what)
+    key = content.digest([ROOT / "pyproject.toml"], version, str(interpreter), str(ROOT), what)
     place = WORK / "venvs" / f"{what}-{key}"
     python, complete = place / "bin" / "python", place / "complete"
     with content.locked(place.name):
@@ -72,6 +73,7 @@ def _with_wheel(interpreter: Path, what: str, built: Path, wanted: Sequence[str 
     holds = python.parents[1] / "holds"
     with content.locked(f"{python.parents[1].name}-wheel"):
         if not holds.exists() or holds.read_text() != str(built):
+            holds.unlink(missing_ok=True)  # an installation that is interrupted leaves half of this one
             _install(python, "--reinstall", "--no-deps", built)
             holds.write_text(str(built))
     return python

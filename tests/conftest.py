@@ -9,11 +9,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests import capabilities, selection
+from tests import capabilities, selection, surroundings
 from tests.guest import plan
 
 GUEST_DIRECTORY = Path(__file__).parent / "guest"
@@ -21,8 +23,7 @@ SOURCE_DIRECTORY = Path(__file__).parents[1] / "src"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    os.environ["UDAMON_CONFIG"] = ""  # defaults of whoever runs the tests are none of theirs
-    os.environ.pop("COLUMNS", None)  # pytest-xdist sets it, and commands keep to it
+    surroundings.clear(os.environ)
     if os.environ.get("UDAMON_TEST_INSTALLED"):
         _refuse_source_tree()
     if plan.needs_hypothesis():
@@ -94,9 +95,27 @@ def _check(item: pytest.Item, name: str) -> None:
         pytest.fail(f"{item.nodeid} needs {name!r}, which nothing probes (known: {known})", pytrace=False)
     if reason is None:
         return
-    if name in os.environ.get("UDAMON_REQUIRE", "").split(","):
+    if name in capabilities.required():
         pytest.fail(f"{name} is required here but missing: {reason}", pytrace=False)
     pytest.skip(f"needs {name}: {reason}")
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, Any, None]:
+    _refuse_skip((yield).get_result())
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
+    _refuse_skip((yield).get_result())
+
+
+def _refuse_skip(report: pytest.CollectReport | pytest.TestReport) -> None:
+    """A skip becomes a failure where it may not be one (capabilities.refused)."""
+    if report.outcome == "skipped" and isinstance(report.longrepr, tuple):
+        refused = capabilities.refused(report.longrepr[2])
+        if refused:
+            report.outcome, report.longrepr = "failed", refused
 
 
 def pytest_report_header() -> str:

@@ -28,7 +28,7 @@ from tests import imports
 DIRECTLY = 1
 """A file calls C directly when it imports the extension itself. Together with the tests that are marked `native` these
 execute every line of the C that all unit and property tests do (by gcov: 3668 of 3815)."""
-ENGINES = ("spark", "iceberg", "pandas", "polars")
+ENGINES = ("spark", "iceberg", "pandas", "polars", "pyarrow")
 """Capabilities that only an environment with the extra `readers` has."""
 _TEST = re.compile(r"^ *(?:async )?def test_", re.MULTILINE)
 _NEEDS_ENGINE = re.compile(rf"""\bneeds\([^)]*["'](?:{"|".join(ENGINES)})["']""")

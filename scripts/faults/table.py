@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.faults import catalogue
@@ -16,7 +17,7 @@ STAGES = ("selected", "whole", "guest")
 
 HEAD = (
     "# Planted faults\n\n"
-    "Do the tests notice a fault? {number} faults are planted in a copy of the source, one at a time. {hand} were "
+    "To test the tests, {number} faults are planted in a copy of the source, one at a time. {hand} were "
     "written by hand (`scripts/faults/planted.toml`); a mutation tool drew {drawn} at random "
     "(`scripts/faults/mutations.toml`).\n\n"
     "Each fault is tried in up to three steps, until a test fails:\n\n"
@@ -38,9 +39,7 @@ HEAD = (
 def write(results: Results) -> Path:
     """Write the document; returns where."""
     faults = catalogue.load()
-    hand = sum(fault.author == "hand" for fault in faults)
-    drawn = len(faults) - hand
-    lines = [HEAD.format(number=len(faults), hand=hand, drawn=drawn, limit=LIMIT_S, guest=GUEST_LIMIT_S)]
+    lines = [head(faults)]
     for suite in SUITES.values():
         verdicts = [found.verdict if (found := final(results, fault, suite)) else "" for fault in faults]
         counts = [str(verdicts.count(verdict)) for verdict in (CAUGHT, "missed", "timeout", "")]
@@ -49,10 +48,22 @@ def write(results: Results) -> Path:
     lines += ["", f"| fault | in | what breaks | {names} |", "|---|---|---|" + "---|" * len(SUITES)]
     for fault in faults:
         cells = " | ".join(_cell(final(results, fault, suite), suite) for suite in SUITES.values())
-        breaks = fault.breaks if fault.author == "hand" else f"{fault.author}: {fault.breaks}"
-        lines.append(f"| {fault.id} | {fault.file.removeprefix('src/udamon/')} | {breaks} | {cells} |")
+        lines.append(f"{row(fault)} {cells} |")
     DOCUMENT.write_text("\n".join(lines) + "\n")
     return DOCUMENT
+
+
+def head(faults: Sequence[Fault]) -> str:
+    """What stands above the figures."""
+    hand = sum(fault.author == "hand" for fault in faults)
+    drawn = len(faults) - hand
+    return HEAD.format(number=len(faults), hand=hand, drawn=drawn, limit=LIMIT_S, guest=GUEST_LIMIT_S)
+
+
+def row(fault: Fault) -> str:
+    """What stands before the verdicts on a fault."""
+    breaks = fault.breaks if fault.author == "hand" else f"{fault.author}: {fault.breaks}"
+    return f"| {fault.id} | {fault.file.removeprefix('src/udamon/')} | {breaks} |"
 
 
 def final(results: Results, fault: Fault, suite: Suite) -> Result | None:

@@ -21,7 +21,7 @@ def test(arguments: list[str]) -> int:
     only = [word for word in arguments if word != "--all"]
     if not tools.absent() and not kernels.find():
         subprocess.run([kernels.BUILDER], check=False)
-    with content.locked("check"):
+    with parallel.ended_by_signals(), content.locked("check"):
         return _test(long, only)
 
 
@@ -35,7 +35,7 @@ def _test(long: bool, only: list[str]) -> int:
     run = parallel.Run([job.stage for job in jobs], check.GUEST_WORKERS, absent)
     run.run()
     seconds, problems = time.monotonic() - begin, suite.problems(jobs, run.ended)
-    return 0 if parallel.summarize(run.ended, seconds, problems, long) else 1
+    return 0 if parallel.summarize(run, seconds, problems, long) else 1
 
 
 def shell() -> int:

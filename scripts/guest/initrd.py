@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import stat
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,13 +21,21 @@ def cached(kernel: Kernel) -> Path:
     busybox = kernel.system / "bin/busybox" if kernel.arm64 else tools.busybox()
     assert busybox is not None, "callers ask tools.absent() first"
     modules = sorted(kernel.modules.glob("*.ko")) if kernel.modules else []
-    target = WORK / "initrd" / content.digest([busybox, HERE / "init", *modules])
+    target = WORK / "initrd" / content.digest([busybox, HERE / "init", Path(__file__), *modules])
     with content.locked("initrd"):
-        if not target.exists():
-            target.parent.mkdir(exist_ok=True)
+        if not _whole(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
             write(target.with_suffix(".new"), busybox, modules)
             target.with_suffix(".new").rename(target)
     return target
+
+
+def _whole(archive: Path) -> bool:
+    """Whether it is there and was not cut short or damaged since: gzip keeps a sum."""
+    try:
+        return bool(gzip.decompress(archive.read_bytes()))
+    except (OSError, EOFError, zlib.error):
+        return False
 
 
 def write(target: Path, busybox: Path, modules: Sequence[Path]) -> None:
@@ -36,7 +45,7 @@ def write(target: Path, busybox: Path, modules: Sequence[Path]) -> None:
     archive = b"".join(_entry(name, stat.S_IFDIR | 0o755, b"") for name in directories)
     archive += b"".join(_entry(name, stat.S_IFREG | 0o755, path.read_bytes()) for name, path in files.items())
     archive += _entry("TRAILER!!!", 0, b"")
-    target.write_bytes(gzip.compress(archive, compresslevel=1))
+    target.write_bytes(gzip.compress(archive, compresslevel=1, mtime=0))
 
 
 def _entry(name: str, mode: int, data: bytes) -> bytes:

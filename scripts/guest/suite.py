@@ -40,7 +40,6 @@ from scripts.stages import (
     perform,
     read_junit,
     run,
-    slowest,
 )
 from tests.guest.plan import collected
 
@@ -233,7 +232,7 @@ def _run(job: Job) -> Counts:
         break
     junit = place / "job" / "junit.xml"
     if junit.exists():
-        current.slowest += slowest(junit)
+        current.count(junit)
     counts, problem = judge(ended, junit)
     if problem:
         raise Failed(problem, counts)

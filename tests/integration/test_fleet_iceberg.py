@@ -30,6 +30,8 @@ pytest.importorskip("duckdb", reason="the extra `report` is not installed")
 pytest.importorskip("pyarrow", reason="pyarrow is not installed; pip install 'udamon[iceberg]'")
 pyiceberg = pytest.importorskip("pyiceberg.catalog", reason="pip install 'udamon[iceberg]'")
 
+pytestmark = pytest.mark.needs("iceberg")  # of the stage `engines`
+
 LATER = NOON / 1e6 + 7 * 86400
 WINDOWS = (-864, -576, -575, -376)
 """Of three days, all long closed."""

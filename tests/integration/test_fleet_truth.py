@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 
@@ -48,23 +49,20 @@ def test_answers_are_true(fleet: Path, capsys: pytest.CaptureFixture[str]) -> No
     assert found["after"]["services_tested"] > 40
 
 
-def test_other_libraries_read_the_objects(fleet: Path) -> None:
-    """pandas and Polars, where they are installed, with types that mean what the tables say."""
+@pytest.mark.parametrize(
+    "library",
+    [
+        pytest.param("pandas", marks=pytest.mark.needs("pandas", "pyarrow")),
+        pytest.param("polars", marks=pytest.mark.needs("polars")),
+    ],
+)
+def test_other_libraries_read_the_objects(fleet: Path, library: str) -> None:
+    """With types that mean what the tables say."""
     path = next(iter(open_store(str(fleet / "fleet")).list("services"))).path
-    file = str(fleet / "fleet" / path)
-    tried = 0
-    for library in ("pandas", "polars"):
-        try:
-            read = __import__(library).read_parquet
-            frame = read(file)
-        except ImportError:
-            continue
-        tried += 1
-        assert [name for name in TABLES["services"].names if name in frame.columns] == list(frame.columns)
-        assert str(frame["window_begin"].dtype).replace(" ", "").lower() in (
-            "datetime64[us,utc]",
-            "datetime(time_unit='us',time_zone='utc')",
-        )
-        assert len(frame["cold_bytes"][0]) == 11
-    if not tried:
-        pytest.skip("neither pandas with pyarrow nor Polars is installed")
+    frame = importlib.import_module(library).read_parquet(str(fleet / "fleet" / path))
+    assert [name for name in TABLES["services"].names if name in frame.columns] == list(frame.columns)
+    assert str(frame["window_begin"].dtype).replace(" ", "").lower() in (
+        "datetime64[us,utc]",
+        "datetime(time_unit='us',time_zone='utc')",
+    )
+    assert len(frame["cold_bytes"][0]) == 11

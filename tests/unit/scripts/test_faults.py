@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
-from scripts.faults import catalogue
+from scripts.faults import catalogue, table
 from scripts.faults.catalogue import Fault, FaultsError
 from scripts.faults.functions import calls, functions_of
 from scripts.faults.verdicts import CAUGHT, MISSED, TIMEOUT, judge, judge_guest
@@ -41,6 +42,28 @@ def test_what_calls_the_functions_of_a_c_file_is_found(fault: Fault) -> None:
 def test_there_are_forty_and_ten_of_them_are_drawn() -> None:
     assert len(FAULTS) == 40
     assert sum(fault.author != "hand" for fault in FAULTS) == 10
+
+
+def test_the_document_is_of_these_faults_and_of_tests_that_are_there() -> None:
+    """Written by another version of the faults, or before a test was moved, it would prove nothing."""
+    text = table.DOCUMENT.read_text()
+    assert text.startswith(table.head(FAULTS))
+    rows = [
+        line for line in text.splitlines() if line.startswith(tuple(f"| {fault.id} |" for fault in FAULTS))
+    ]
+    assert [line.startswith(table.row(fault)) for line, fault in zip(rows, FAULTS, strict=True)] == [
+        True
+    ] * len(rows)
+    for line, fault in zip(rows, FAULTS, strict=True):
+        before, now, _ = re.split(r" (?<!\\)\| ", line.removeprefix(table.row(fault)).removesuffix(" |"))
+        assert now.startswith("`"), f"{fault.id} is caught by no test of make test"
+        for cell in (before, now):
+            for file, test in re.findall(r"`([^`:]+)::([^`]+)`", cell):
+                known = (ROOT / "tests" / file).read_text() if (ROOT / "tests" / file).is_file() else ""
+                first = re.split(r"::|\[", test)[0]
+                assert re.search(rf"(?:def|class) {first}\b|^{first} = ", known, re.MULTILINE), (
+                    f"{file} has no {first}"
+                )
 
 
 @pytest.mark.parametrize(

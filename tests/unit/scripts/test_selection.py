@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tests import capabilities, selection
 
+ROOT = Path(__file__).parents[3]
 NATIVE = "from udamon.native import _native\n\ndef test_a() -> None: ...\n"
 MARKED = "import pytest\n\n@pytest.mark.native\ndef test_a() -> None: ...\n"
 COMMAND = "import pytest\n\n@pytest.mark.each_command\ndef test_a() -> None: ...\n"
@@ -60,6 +62,17 @@ def test_files_that_need_no_engine_are_passed_over(
     file = tmp_path / "test_it.py"
     file.write_text(text)
     assert selection.passes_over(file)
+
+
+def test_what_needs_a_package_of_engines_is_run_by_that_stage() -> None:
+    """No other has them: without the marker such a test runs nowhere."""
+    packages = {"pyspark", "pyiceberg", "pandas", "polars", "pyarrow"}
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        text = path.read_text()
+        used = packages & set(
+            re.findall(r"""(?:^ *import |^ *from |importorskip\(["'])(\w+)""", text, re.MULTILINE)
+        )
+        assert not used or selection._Traits.of_file(path, text).on_engines, (path, used)
 
 
 def test_engines_are_capabilities() -> None:

@@ -1,0 +1,35 @@
+"""What the environment of whoever runs the tests may change in them: nothing.
+
+Commands and libraries read variables (docs/environment.md); tests that mean one set it themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+
+OF_TESTS = ("UDAMON_TEST_", "UDAMON_GUEST", "UDAMON_REQUIRE")
+_NAMES = {
+    "COLORTERM",
+    "COLUMNS",  # pytest-xdist sets it, too
+    "DEBUGINFOD_URLS",
+    "FORCE_COLOR",
+    "LANGUAGE",
+    "LINES",
+    "NO_COLOR",
+}
+_PREFIXES = ("AWS_", "AZURE_", "LC_", "OTEL_", "PYICEBERG_", "UDAMON_")
+_LOOPBACK = "localhost,127.0.0.1,::1"
+
+
+def clear(environment: MutableMapping[str, str]) -> None:
+    """Remove every variable that udamon or one of its libraries reads but those of the tests (OF_TESTS): defaults of
+    flags, consent to read kernel memory, colours, stores; and take UTF-8, and no proxy to this machine."""
+    for name in list(environment):
+        if (name in _NAMES or name.startswith(_PREFIXES)) and not name.startswith(OF_TESTS):
+            del environment[name]
+    environment["LANG"] = "C.UTF-8"
+    environment["UDAMON_CONFIG"] = ""
+    for name in ("no_proxy", "NO_PROXY"):
+        before = environment.get(name)
+        if _LOOPBACK not in (before or ""):
+            environment[name] = f"{before},{_LOOPBACK}" if before else _LOOPBACK

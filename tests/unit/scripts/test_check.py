@@ -1,0 +1,108 @@
+"""The check as a whole, with stages of a moment."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts import check, content, parallel, passed
+from scripts.guest import suite, tools
+from scripts.parallel import Stage
+
+ROOT = Path(__file__).parents[3]
+GOOD = """printf %s '{{"verdict": "passed", "counts": {{"passed": {passed}}}, "slowest": []}}' > {file}"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where it works. Every stage has three tests that pass; there are no guests."""
+
+    def host(name: str, limit: float) -> Stage:
+        return Stage(name, ["sh", "-c", GOOD.format(passed=3, file=tmp_path / f"{name}.json")], limit)
+
+    for module, name in (
+        (parallel, "LOGS"), (parallel, "RESULTS"), (content, "WORK"), (check, "WORK"),
+    ):  # fmt: skip
+        monkeypatch.setattr(module, name, tmp_path)
+    monkeypatch.setattr(passed, "FILE", tmp_path / "passed.json")
+    monkeypatch.setattr(passed, "STAGES", tmp_path / "stages.jsonl")
+    monkeypatch.setattr(passed, "_files", lambda: {"commit": "a", "changed": False, "changes": ""})
+    monkeypatch.setattr(check, "_host", host)
+    monkeypatch.setattr(suite, "jobs", lambda long: suite.Planned([], []))
+    monkeypatch.setattr(tools, "absent", list)
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.setenv("UDAMON_TEST_LONG", "")
+    return tmp_path
+
+
+def test_every_stage_is_counted(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check.main([]) == 0
+    output = capsys.readouterr().out
+    assert f"{3 * len(check.STAGES)} passed, 0 failed, 0 skipped" in output.splitlines()
+    assert all(f"-- {name}: begins" in output for name in check.STAGES)
+
+
+def test_all_is_remembered_and_goes_on(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stages = check.LONG_STAGES
+    assert check.main(["--all"]) == 0
+    assert "make test-all last passed on a," in capsys.readouterr().out
+    lines = passed.STAGES.read_text().splitlines()
+    assert len(lines) == 1 + len(stages)
+    passed.STAGES.write_text("\n".join([*lines[:3], lines[3][:20]]))  # ended while the third was written
+    assert check.main(["--all", "--resume"]) == 0
+    output = capsys.readouterr().out
+    assert output.count(": begins") == len(stages) - 2
+    assert f"{3 * len(stages)} passed, 0 failed, 0 skipped" in output.splitlines()
+
+
+def test_where_nothing_can_be_written(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(self: Path, *_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", str(self))
+
+    monkeypatch.setattr(Path, "mkdir", full)
+    assert check.main([]) == 1
+    assert "must be writable and have room" in capsys.readouterr().out
+
+
+def test_where_kernels_cannot_be_kept(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The other stages run, and the check fails."""
+
+    def refused(long: bool) -> suite.Planned:
+        raise PermissionError(errno.EACCES, "Permission denied", "/home/a/.cache/udamon")
+
+    monkeypatch.setattr(suite, "jobs", refused)
+    assert check.main([]) == 1
+    output = capsys.readouterr().out
+    assert "guests cannot be prepared: [Errno 13] Permission denied: '/home/a/.cache/udamon'" in output
+    assert f"{3 * len(check.STAGES)} passed, 1 failed, 0 skipped" in output.splitlines()
+
+
+def test_a_second_check_waits(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Until the first has ended, stages and all."""
+    code = (
+        "import sys; from pathlib import Path; from scripts import content;"
+        "content.WORK = Path(sys.argv[1])\n"
+        "with content.locked('check'): print('has it', flush=True); sys.stdin.read()"
+    )
+    words = [sys.executable, "-c", code, str(place)]
+    first = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert first.stdin is not None
+    assert first.stdout is not None
+    assert first.stdout.readline() == "has it\n"
+    second = subprocess.Popen(words, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    assert second.stdout is not None
+    assert "waiting for another process" in second.stdout.readline()
+    first.stdin.close()
+    assert first.wait(60) == 0
+    assert second.stdout.read() == "has it\n"
+    assert second.wait(60) == 0
+    first.stdout.close()
+    second.stdout.close()

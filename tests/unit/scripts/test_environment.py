@@ -1,0 +1,83 @@
+"""Which tests run, and what they see, does not depend on the environment of who runs them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts import stages
+from scripts.stages import Counts, Failed, environment
+from tests import surroundings
+
+TESTS = """
+def test_one():
+    assert True
+
+def test_two():
+    assert {two}
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PYTEST_ADDOPTS", "-k test_one"),
+        ("PYTEST_PLUGINS", "there.is.none"),
+        ("PYTEST_TIMEOUT", "0"),
+        ("PYTHONPATH", "/elsewhere"),
+        ("PYTHONOPTIMIZE", "1"),
+        ("UDAMON_GUEST", "smp=1,mem=2048"),
+        ("UDAMON_GUEST_PLAN", "/elsewhere/plan"),
+        ("UDAMON_GUEST_CLAIMS", "/elsewhere"),
+        ("UDAMON_TEST_SELECTION", "engines"),
+        ("UDAMON_TEST_INSTALLED", "1"),
+    ],
+)
+def test_stages_do_not_inherit(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, value)
+    assert name not in environment()
+    assert environment(**{name: "meant"})[name] == "meant"
+
+
+@pytest.mark.parametrize(
+    "name", ["PATH", "PYTHON", "UDAMON_GUEST_KERNELS", "UDAMON_REQUIRE", "UDAMON_TEST_LONG"]
+)
+def test_stages_inherit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "value")
+    assert environment()[name] == "value"
+
+
+def test_options_of_somebody_else_leave_no_test_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "test_file.py"
+    file.write_text(TESTS.format(two=False))
+    monkeypatch.setattr(stages, "WORK", tmp_path)
+    monkeypatch.setattr(stages, "current", stages.Result())
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-k test_one")
+    with pytest.raises(Failed) as failed:
+        stages.pytest("name", Path(sys.executable), str(file))
+    assert failed.value.counts == Counts(passed=1, failed=1)
+
+
+def test_tests_do_not_see() -> None:
+    """Nothing that udamon reads, but what is the tests' own."""
+    own = {
+        "UDAMON_TEST_LONG": "1",
+        "UDAMON_GUEST": "g",
+        "UDAMON_REQUIRE": "root",
+        "PATH": "/bin",
+        "HOME": "/root",
+    }
+    others = {
+        "UDAMON_RECORD_OVERHEAD": "9%", "UDAMON_ALLOW_KERNEL_MEMORY": "1", "UDAMON_TLB": "none", "COLUMNS": "40",
+        "FORCE_COLOR": "1", "LC_ALL": "C", "LANG": "C", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://a.example",
+        "UDAMON_CONFIG": "/home/a/udamon.toml", "no_proxy": "a.example",
+    }  # fmt: skip
+    seen = own | others
+    surroundings.clear(seen)
+    surroundings.clear(seen)  # as workers do again
+    assert seen == own | {
+        "LANG": "C.UTF-8", "UDAMON_CONFIG": "", "NO_PROXY": "localhost,127.0.0.1,::1",
+        "no_proxy": "a.example,localhost,127.0.0.1,::1",
+    }  # fmt: skip
