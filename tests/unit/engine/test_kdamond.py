@@ -19,7 +19,7 @@ from udamon.engine.kdamond import Kdamond
 from udamon.engine.refusals import PATIENCE
 from udamon.engine.tuner import CensusBudget
 from udamon.engine.watch import SampledWatch
-from udamon.errors import CannotError, NotPermitted, OutOfFiles, PauseTooLong
+from udamon.errors import CannotError, NotPermitted, NotSupported, OutOfFiles, PauseTooLong
 from udamon.model import Event, Range, Snapshot
 from udamon.ops.base import Touched
 
@@ -509,6 +509,66 @@ def test_a_target_that_was_too_large_for_some_windows_is_looked_at_again() -> No
     assert [s.seq for s in rig.seen.snapshots] == [0, 1, 2, *range(3 + PATIENCE - 1, 3 + PATIENCE + 5)]
     assert notes(rig) == ["too large."]
     assert rig.kdamond.skipped == PATIENCE - 1
+
+
+DISAGREES = NotSupported("the page tables found for 0 do not agree with its page map; use another --via.")
+UNREADABLE = CannotError("process 0 could not be read: Input/output error; try again.")
+
+
+@pytest.mark.parametrize("error", [DISAGREES, UNREADABLE])
+def test_what_fails_of_one_target_leaves_the_others_watched(error: CannotError) -> None:
+    """At the first window and later, and while clearing as well as while looking."""
+    rig = CensusRig(targets=2)
+    rig.census.refused[0] = error
+    rig.stop_after(3)
+    rig.kdamond.run()
+    assert [s.target for s in rig.seen.snapshots] == [1] * 3
+    assert notes(rig) == [f"not looked at: {error}"]
+    assert rig.kdamond.skipped == 3
+    later = CensusRig(targets=2)
+    later.kdamond.bus.subscribe(Then(lambda: later.census.refused.update({0: error})))
+    later.stop_after(30)
+    later.kdamond.run()
+    assert [s.seq for s in later.seen.snapshots if s.target == 0] == [0]
+    assert [s.seq for s in later.seen.snapshots if s.target == 1] == list(range(30))
+    assert notes(later) == [f"not looked at: {error}"]
+    assert later.kdamond.skipped == 29
+
+
+@pytest.mark.parametrize("error", [DISAGREES, UNREADABLE])
+def test_the_monitor_ends_with_what_keeps_all_targets_from_being_looked_at(error: CannotError) -> None:
+    """At once where none was ever seen, else after some windows."""
+    rig = CensusRig(targets=2)
+    rig.census.refused.update({0: error, 1: error})
+    with pytest.raises(CannotError) as raised:
+        rig.kdamond.run()
+    assert raised.value is error
+    assert rig.seen.snapshots == []
+    assert rig.clock.now_ns() == 0
+    later = CensusRig(targets=2)
+    later.kdamond.bus.subscribe(Then(lambda: later.census.refused.update({0: error, 1: error})))
+    with pytest.raises(CannotError) as raised:
+        later.kdamond.run()
+    assert raised.value is error
+    assert len(later.seen.snapshots) == 2
+    assert later.kdamond.skipped == PATIENCE * 2
+
+
+def test_what_fails_for_some_windows_is_looked_at_again() -> None:
+    rig = CensusRig(targets=2)
+    rig.census.refused[0] = DISAGREES
+    rig.kdamond.bus.subscribe(Then(rig.census.refused.clear))
+    rig.stop_after(5)
+    rig.kdamond.run()
+    assert [s.seq for s in rig.seen.snapshots if s.target == 0] == [1, 2, 3, 4]
+
+
+def test_a_budget_is_measured_although_one_target_cannot_be_looked_at() -> None:
+    rig = CensusRig(targets=2, budget=CensusBudget(0.01))
+    rig.census.refused[0] = DISAGREES
+    rig.stop_after(2)
+    rig.kdamond.run()
+    assert {s.target for s in rig.seen.snapshots} == {1}
 
 
 def test_that_a_target_is_left_out_is_said_again_after_some_time() -> None:
