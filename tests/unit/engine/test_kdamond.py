@@ -30,9 +30,9 @@ ATTRS = Attrs(update_us=1_000_000)
 class Rig:
     """A kdamond over a fake space of 64 MiB whose first 16 MiB are hot."""
 
-    def __init__(self, attrs: Attrs = ATTRS) -> None:
+    def __init__(self, attrs: Attrs = ATTRS, targets: int = 1) -> None:
         self.clock = ManualClock(5_000)
-        self.space = FakeSpace([Range(0, 64 * MIB)])
+        self.space = FakeSpace(*[[Range(0, 64 * MIB)]] * targets)
         self.sampler = FakeSampler(self.clock, [Range(0, 16 * MIB)])
         watch = SampledWatch(DamonPolicy(Random(1)), self.sampler, Random(2))
         self.kdamond = Kdamond(Context(self.space, watch, attrs), self.clock, cpu_ns=lambda: 0)
@@ -389,7 +389,7 @@ def test_what_the_targets_lose_belongs_to_the_budget() -> None:
     assert rig.kdamond.target_cost_ns == 3 * 40_000_000
 
 
-def notes(rig: CensusRig) -> list[str]:
+def notes(rig: Rig | CensusRig) -> list[str]:
     return [str(event.data["text"]) for event in rig.seen.events if event.name == "note"]
 
 
@@ -561,6 +561,32 @@ def test_what_fails_for_some_windows_is_looked_at_again() -> None:
     rig.stop_after(5)
     rig.kdamond.run()
     assert [s.seq for s in rig.seen.snapshots if s.target == 0] == [1, 2, 3, 4]
+
+
+def test_what_fails_of_one_sampled_target_leaves_the_others_watched() -> None:
+    """It is not told to be idle: it has no windows."""
+    rig = Rig(targets=2)
+    rig.sampler.refused[0] = DISAGREES
+    rig.run(4)
+    assert {s.target for s in rig.seen.snapshots} == {1}
+    assert rig.kdamond.skipped == len(rig.seen.snapshots) == 4
+    assert notes(rig) == [f"not looked at: {DISAGREES}"]
+
+
+def test_sampling_ends_with_what_keeps_all_targets_from_being_looked_at() -> None:
+    rig = Rig(targets=2)
+    rig.sampler.refused.update({0: DISAGREES, 1: DISAGREES})
+    with pytest.raises(NotSupported) as raised:
+        rig.kdamond.run()
+    assert raised.value is DISAGREES
+    assert rig.seen.snapshots == []
+    later = Rig(targets=2)
+    later.kdamond.bus.subscribe(Then(lambda: later.sampler.refused.update({0: DISAGREES, 1: DISAGREES})))
+    with pytest.raises(NotSupported) as raised:
+        later.kdamond.run()
+    assert raised.value is DISAGREES
+    assert len(later.seen.snapshots) == 2
+    assert later.kdamond.skipped == PATIENCE * 2
 
 
 def test_a_budget_is_measured_although_one_target_cannot_be_looked_at() -> None:
