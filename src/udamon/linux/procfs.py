@@ -268,21 +268,31 @@ def memory_directory(process: ProcessId, root: Path = PROC) -> str:
     return _shown_at(stat_of(process, root), root)
 
 
+def memory_thread(process: ProcessId, root: Path = PROC) -> int:
+    """The number of the thread that has the memory of exactly this process: its pid, or that of a living thread where
+    the main thread ended before the others. Raises OSError."""
+    return _thread_of(stat_of(process, root), root)
+
+
 def _shown_at(stat: Stat, root: Path) -> str:
-    """At a living thread where the main thread ended before the others."""
+    thread = _thread_of(stat, root)
+    return f"{root}/{stat.pid}" if thread == stat.pid else f"{root}/{stat.pid}/task/{thread}"
+
+
+def _thread_of(stat: Stat, root: Path) -> int:
     if stat.ended:
         raise _no_such_process()
-    return _live_thread(stat.pid, root) if stat.main_ended else f"{root}/{stat.pid}"
+    return _live_thread(stat.pid, root) if stat.main_ended else stat.pid
 
 
-def _live_thread(pid: int, root: Path) -> str:
+def _live_thread(pid: int, root: Path) -> int:
     for tid in sorted(map(int, list_directory(f"{root}/{pid}/task"))):
         try:
             data = read_bytes(f"{root}/{pid}/task/{tid}/stat")
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended since it was listed; others may go on
         if data[data.rindex(b")") + 2 :][:1] not in b"ZXx":
-            return f"{root}/{pid}/task/{tid}"
+            return tid
     raise _no_such_process()
 
 

@@ -28,6 +28,7 @@ from udamon.linux.large_pages import smallest_large_page
 from udamon.linux.maps import anonymous, read_lines
 from udamon.linux.open_files import open_file
 from udamon.linux.process_madvise import open_process
+from udamon.linux.procfs import memory_thread
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
 from udamon.native._native import GONE, MOST_ADVISED, PteSampled, pte_sample
@@ -140,6 +141,11 @@ class PteSampler(PageSampler):
         process = process_of(target)
         try:
             with process_errors(process.pid, self._proc, process.start_time):
+                if memory_thread(process, self._proc) != process.pid:
+                    raise NotSupported(
+                        f"the main thread of process {process.pid} has ended before others, and a process is advised "
+                        "by its main thread alone; leave --policy out."
+                    )
                 pidfd = open_process(process, self._proc)
                 try:
                     space = AddressSpace(self.opened, process, self._proc)

@@ -143,7 +143,9 @@ def test_a_lock_for_which_no_descriptor_is_left_is_not_another_monitors() -> Non
     def lock(pid: int, start_time: int) -> Callable[[], None] | None:
         if full and pid == 100:
             raise OutOfFiles("no more")
-        return take(pid, start_time)
+        taken = take(pid, start_time)
+        assert taken is None or callable(taken)
+        return taken
 
     node.lock = lock  # type: ignore[method-assign]
     rotation = node.rotation(Settings(budget=1.0))

@@ -348,6 +348,18 @@ def test_tables_that_are_not_one_process_leave_the_others_answered(
     assert len(os.listdir("/proc/self/fd")) == before + 2
 
 
+def test_a_process_whose_main_thread_has_ended_is_refused(machine: Machine, sampler: PteSampler) -> None:
+    """A pidfd leads to the main thread, which has no memory: each of its pages would be none."""
+    machine.map(0, 0)
+    machine.fake.process(9, start_time=100, maps="", state="Z", threads=2)
+    thread = machine.page_map.parent / "task/11"
+    thread.mkdir()
+    (thread / "stat").write_text("11 (x) S 1\n")
+    (machine.page_map.parent / "task/9/stat").write_text("9 (x) Z 1\n")
+    assert answers(machine, sampler, 0) == [NO_PAGE]
+    assert "main thread of process 9 has ended" in str(sampler.refused[TARGET.index])
+
+
 def test_who_may_not_advise(machine: Machine, sampler: PteSampler) -> None:
     with pytest.raises(NotPermitted, match="CAP_SYS_NICE"):
         sampler._refuse({errno.EPERM: 1})
