@@ -62,7 +62,13 @@ def nulls_in(source: bytes | str, columns: Sequence[str]) -> dict[str, int]:
 
 def _asked(source: bytes | str, columns: Sequence[str]) -> tuple[bytes, int]:
     """What the process writes, and its status at the end. Raises OSError."""
-    asked = {"path": sys.path, "file": None, "columns": list(columns), "memory": MEMORY, "cpu_s": CPU_S}
+    asked: dict[str, object] = {
+        "path": sys.path,
+        "file": None,
+        "columns": list(columns),
+        "memory": MEMORY,
+        "cpu_s": CPU_S,
+    }
     data = b""
     if isinstance(source, str):
         asked["file"] = source

@@ -90,7 +90,7 @@ def read_stat(pid: int, root: Path = PROC) -> Stat:
     """Raises OSError; FileNotFoundError or ProcessLookupError when there is no such process."""
     data = read_bytes(f"{root}/{pid}/stat")
     # comm may hold anything, parentheses and blanks too: the last ")" ends it
-    comm = data[data.index(b"(") + 1 : data.rindex(b")")].decode(errors="replace")
+    comm = os.fsdecode(data[data.index(b"(") + 1 : data.rindex(b")")])
     f = data[data.rindex(b")") + 2 :].split()
     return Stat(
         pid, comm, f[0].decode(), int(f[1]), bool(int(f[6]) & _PF_KTHREAD),
@@ -179,7 +179,7 @@ def rss_bytes(process: ProcessId, root: Path = PROC) -> int:
 def read_cmdline(pid: int, root: Path = PROC) -> list[str]:
     """The arguments; empty for zombies and kernel threads. Raises OSError."""
     data = read_bytes(f"{root}/{pid}/cmdline").rstrip(b"\0")
-    return [arg.decode(errors="replace") for arg in data.split(b"\0")] if data else []
+    return [os.fsdecode(arg) for arg in data.split(b"\0")] if data else []
 
 
 def read_exe(pid: int, root: Path = PROC) -> str:

@@ -24,8 +24,8 @@ def small() -> bytes:
     """A file with the columns a and b, of which one and no value is null."""
     file = io.BytesIO()
     whole = DataType.int64()
-    table = {"a": Array([1, None, 3], whole), "b": Array([1, 2, 3], whole)}
-    write_parquet(Table.from_pydict(table), file)
+    columns = [Array([1, None, 3], whole), Array([1, 2, 3], whole)]
+    write_parquet(Table.from_arrays(columns, names=["a", "b"]), file)
     return file.getvalue()
 
 
