@@ -16,6 +16,7 @@ from typing import Any
 
 from udamon import plain_json
 from udamon.errors import OutOfFiles
+from udamon.linux.open_files import refuse_if_full
 from udamon.linux.procfs import read_cmdline
 from udamon.linux.roots import Roots
 
@@ -89,7 +90,7 @@ def is_agent(pid: int, proc: Path) -> bool:
 
 def ask_for(pid: int, holder: str, roots: Roots) -> socket.socket | None:
     """Ask for process `pid`, which `holder` ("process N") has locked: the connection to keep open meanwhile where that
-    is the agent and it gave the process away, else None."""
+    is the agent and it gave the process away, else None. Raises OutOfFiles."""
     for path in dict.fromkeys((default_socket(roots), roots.run / SOCKET)):
         connection = None
         try:
@@ -100,7 +101,9 @@ def ask_for(pid: int, holder: str, roots: Roots) -> socket.socket | None:
                 if answer.get("given") is True:
                     given, connection = connection, None
                     return given
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError):
+                refuse_if_full(error)
             continue
         finally:
             if connection is not None:

@@ -24,9 +24,10 @@ import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-from udamon.errors import TargetBusy
+from udamon.errors import OutOfFiles, TargetBusy
 from udamon.files.fresh import NewFile
 from udamon.handover import PLACE, ask_for, is_agent
+from udamon.linux.open_files import open_file, refuse_if_full
 from udamon.linux.roots import Roots
 
 FILE = "monitors.lock"
@@ -121,6 +122,9 @@ class _Files:
                     self.release(file, offset)
                 except OSError:  # a file system without locks
                     return None, ""
+                except OutOfFiles:
+                    self.release(file, offset)
+                    raise
                 finally:
                     self._close_unused(file)
             return None, self.holder(directory, offset)
@@ -221,7 +225,7 @@ def take_lock(name: str, what: str, roots: Roots) -> Lock:
     """Lock the target called `name` ("PID-STARTTIME", "paddr", "kernel-damon"); `what` names it in the error. A process
     that the agent has is asked of it.
 
-    Raises TargetBusy, naming the holder.
+    Raises TargetBusy, naming the holder; OutOfFiles, where no descriptor is left to find out or to lock it.
     """
     try:
         return _take(name, what, roots)
@@ -241,15 +245,18 @@ def take_lock(name: str, what: str, roots: Roots) -> Lock:
 def _take(name: str, what: str, roots: Roots) -> Lock:
     offset = _offset(name)
     taken = Lock(None, offset)
-    for directory in roots.locks:
-        if taken.real or not _make(directory):
-            holder = _files.holder(directory, offset)
-        else:
-            file, holder = _files.take(directory, offset)
-            taken = Lock(file, offset)
-        if holder:
-            taken.release()
-            raise TargetBusy(f"{what} is already watched by {_words_of(holder, roots.proc)}.")
+    try:
+        for directory in roots.locks:
+            if taken.real or not _make(directory):
+                holder = _files.holder(directory, offset)
+            else:
+                file, holder = _files.take(directory, offset)
+                taken = Lock(file, offset)
+            if holder:
+                raise TargetBusy(f"{what} is already watched by {_words_of(holder, roots.proc)}.")
+    except BaseException:
+        taken.release()
+        raise
     return taken
 
 
@@ -332,7 +339,7 @@ def _make(path: Path) -> bool:
 def _open_directory(path: Path, how: int = os.O_PATH) -> int | None:
     """A descriptor of the directory; None where there is none, or a link to one."""
     try:
-        return os.open(path, how | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        return open_file(path, how | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
         return None
 
@@ -350,7 +357,8 @@ def _open(directory: int) -> int | None:
             return _create(directory)
         except FileExistsError:
             continue
-        except OSError:
+        except OSError as error:
+            refuse_if_full(error)
             return None
     return None
 
@@ -375,7 +383,8 @@ def _open_existing(directory: int, flags: int) -> int | None:
         if not (stat.S_ISREG(looked.st_mode) and looked.st_nlink == 1):
             return None
         fd = os.open(FILE, flags | careful, dir_fd=directory)
-    except OSError:
+    except OSError as error:
+        refuse_if_full(error)
         return None
     if os.path.samestat(looked, os.fstat(fd)) and os.fstat(fd).st_nlink == 1:
         return fd

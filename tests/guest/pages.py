@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.guest.program import Program
+from udamon.linux.procfs import read_stat
 from udamon.model import Range
 
 MIB = 1 << 20
@@ -138,12 +139,23 @@ class Pages(Program):
         self.tell("read", name, first, last, step)
 
 
+IN_A_THREAD = f"""
+import ctypes, threading
+threading.Thread(target=exec, args=({PROGRAM!r}, globals())).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
 @contextlib.contextmanager
-def pages() -> Iterator[Pages]:
+def pages(*, main_ends: bool = False) -> Iterator[Pages]:
+    """`main_ends`: the main thread ends, and another does what is told."""
+    code = IN_A_THREAD if main_ends else PROGRAM
     with subprocess.Popen(
-        [sys.executable, "-S", "-c", PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-S", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         try:
+            while main_ends and read_stat(process.pid).state != "Z":
+                time.sleep(0.01)
             yield Pages(process)
         finally:
             process.kill()

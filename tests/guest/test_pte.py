@@ -165,6 +165,20 @@ def test_shared_memory_is_told_of_each_process(census: Pte) -> None:
         ]
 
 
+def test_a_process_whose_main_thread_has_ended(census: Pte) -> None:
+    """By BTF its tables are found at a thread that lives; without, that is said, and nothing is guessed."""
+    with pages(main_ends=True) as program:
+        area = program.map("thread", 512 * PAGE)
+        program.write("thread", 0, 512)
+        if not census.opened.roots.threads:
+            with pytest.raises(NotSupported, match="main thread"):
+                census.look(program.target())
+            return
+        window(census, program)
+        program.read("thread", 0, 512, 5)
+        assert pages_of(census.look(program.target()), area) == (set(range(512)), set(range(0, 512, 5)))
+
+
 def test_what_a_child_touches_is_the_childs(program: Pages, census: Pte) -> None:
     """After fork both map the same pages: each one's bits are its own."""
     area = program.map("forked", 512 * PAGE)

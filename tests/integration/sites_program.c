@@ -76,6 +76,16 @@ SITE static void moves(void)
     if (mmap(kept + MIB, MIB, PROT_READ, MAP_PRIVATE | MAP_FIXED, -1, 0) != MAP_FAILED) /* of no file */
         _exit(4);
     live(kept, 3 * MIB);
+    char *room = mmap(NULL, 16 * MIB, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), *row[6];
+    for (int i = 0; i < 6; i++)
+        row[i] = mmap(room + 2 * i * MIB, MIB, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    if (munmap(row[0] + 1, 5 * MIB) == 0 || /* each of several at once */
+        mremap(row[4], MIB, 4 * MIB, MREMAP_MAYMOVE | MREMAP_FIXED, row[0] + 1) != MAP_FAILED ||
+        mmap(row[2], 6 * MIB, PROT_READ, MAP_PRIVATE | MAP_FIXED, -1, 0) != MAP_FAILED)
+        _exit(4);
+    munmap(row[0], 3 * MIB); /* two of them, after all */
+    for (int i = 2; i < 6; i++)
+        live(row[i], MIB);
 }
 
 static int churns = 300;

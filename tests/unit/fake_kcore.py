@@ -107,17 +107,20 @@ class FakeKcore:
 
 
 class FakeRoots:
-    """One topmost table for every process."""
+    """One topmost table for every process. `asked`: the numbers of tasks that it was asked for."""
 
     name = "made up"
+    threads = True
 
     def __init__(self, root: int) -> None:
         self.root = root
+        self.asked: list[int] = []
 
     def own(self) -> int:
         return self.root
 
-    def of(self, pid: int) -> int:
+    def of(self, number: int) -> int:
+        self.asked.append(number)
         return self.root
 
 

@@ -78,6 +78,7 @@ class FakeSampler:
         self.hot = hot
         self.calls: list[tuple[int, int]] = []  # begin_ns, ticks
         self.on_call: Callable[[int], None] = lambda number: None
+        self.refused: dict[int, CannotError] = {}
 
     def sample(
         self, targets: Sequence[Target], slots: Slots, begin_ns: int, ticks: int, tick_ns: int, seed: int

@@ -462,11 +462,13 @@ def test_the_live_view(name: str, other: str) -> None:
 def test_what_the_live_view_offers(name: str, other: str) -> None:
     pytest.importorskip("textual", reason="the extra `live` is not installed")
     from tests.unit.live.test_app import app_of, text_of
+    from udamon.linux.procfs import ProcessId
     from udamon.live.largest import WatchableProcess
 
     async def look() -> list[str]:
         app = app_of(
-            LiveState(), offer=lambda: [WatchableProcess(4242, f"[bold]{name}", 9 << 20, f"run {other}")]
+            LiveState(),
+            offer=lambda: [WatchableProcess(ProcessId(4242, 7), f"[bold]{name}", 9 << 20, f"run {other}")],
         )
         async with app.run_test(size=(160, 40)) as pilot:
             await pilot.pause()

@@ -5,9 +5,12 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +18,7 @@ import pytest
 
 from tests.integration.programs import become_nobody
 from udamon import lock as lock_module
-from udamon.errors import TargetBusy
+from udamon.errors import OutOfFiles, TargetBusy
 from udamon.linux.roots import Roots
 from udamon.lock import FILE, LISTED, held_locks, lock_holder, take_lock
 
@@ -30,6 +33,44 @@ print(lock.real, flush=True); sys.stdin.read()
 @pytest.fixture
 def roots(tmp_path: Path) -> Roots:
     return Roots(locks=(tmp_path / "first", tmp_path / "second"))
+
+
+def test_a_lock_without_a_descriptor_is_neither_held_nor_free(roots: Roots) -> None:
+    """Where none is left, and at each of the descriptors that locking takes; nothing stays open or locked."""
+    before = os.listdir("/proc/self/fd")
+    failed = []
+    for left in range(12):
+        with left_descriptors(left):
+            try:
+                lock = take_lock("5-9", "process 5 (x)", roots)
+            except OutOfFiles as error:
+                failed.append(str(error))
+                with pytest.raises(OutOfFiles) if left == 0 else nullcontext():
+                    assert lock_holder("5-9", roots) == ""
+            else:
+                assert lock.real
+                lock.release()
+        assert (lock_holder("5-9", roots), held_locks(roots).holders) == ("", {})
+    assert 0 < len(failed) < 12
+    assert all("ulimit -n" in one for one in failed)
+    assert os.listdir("/proc/self/fd") == before
+
+
+@contextmanager
+def left_descriptors(number: int) -> Iterator[None]:
+    """So many may be opened within."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.dup(0) for _ in range(number)]  # the numbers that are free, in order
+    end = (taken[-1] if taken else -1) + 1
+    for fd in taken:
+        os.close(fd)
+    spare = os.dup(0)
+    os.close(spare)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(end, spare) if number else spare, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_one_holder_at_a_time(roots: Roots) -> None:

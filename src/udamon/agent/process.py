@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from udamon.agent.pages import PageTimes
 
 WATCHED, NEW, PAUSE, LOCKED, DENIED, GIVEN = "watched", "new", "pause", "locked", "denied", "given"
-"""States: looked at; not yet; not, for a look would stop it for too long, another monitor has it, the kernel refused,
-or it was handed to a recording."""
+"""States: looked at; not yet, for its first look failed or no descriptor was left for its lock; not, for a look would
+stop it for too long, another monitor has it, the kernel refused, or it was handed to a recording."""
 
 MAX_UNKNOWN_SHARE = 0.02
 """Share of the resident bytes. Where more were accessed that may be private or shared, mappings are read one by one."""
@@ -47,7 +47,8 @@ class Process:
         self.pages: PageTimes | None = None
 
     def admit(self, lock: Callable[[int, int], Callable[[], None] | None]) -> None:
-        """Take its lock, which is free unless another monitor has it."""
+        """Take its lock, which is free unless another monitor has it. Raises OutOfFiles: it is not known then."""
+        self.state = NEW
         self.release = lock(self.pid, self.start_time)
         self.state = LOCKED if self.release is None else WATCHED
 
@@ -74,6 +75,14 @@ class Process:
         """The kernel does not allow a look at it. Only its size is known: all of its memory may be shared, and
         all of it may be needed."""
         self.forget(DENIED)
+        self._only_size(resident)
+
+    def not_yet(self, resident: int) -> None:
+        """Its first look failed, in a way that may pass."""
+        self.forget(NEW)
+        self._only_size(resident)
+
+    def _only_size(self, resident: int) -> None:
         self.resident = self.kept = resident
         self.proportional = self.shared = self.idle = self.sure = self.shmem = 0
         self.swapped = self.referenced = self.small_pages = 0

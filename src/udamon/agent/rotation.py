@@ -19,6 +19,7 @@ from udamon.agent.budget import Budget
 from udamon.agent.cycles import NS
 from udamon.agent.discovery.classes import OFF
 from udamon.agent.discovery.model import Discovery, Service, ServiceEnded
+from udamon.agent.process import NEW as NOT_YET
 from udamon.agent.process import PAUSE, WATCHED
 from udamon.agent.settings import Settings
 from udamon.agent.watched import Tools, WatchedService, coverage
@@ -173,13 +174,15 @@ class Rotation:
             fresh, resident = one.fresh_bytes(now_ns), one.resident
             if one.given:
                 found["given"] += 1
-            elif resident and fresh >= resident:
+            elif resident and fresh >= resident and not one.unsized:
                 found["watched"] += 1
             elif fresh:
                 found["partial"] += 1
             elif any(each.state == PAUSE for each in one.processes.values()):
                 found["pause"] += 1
-            elif one.processes and not any(each.state == WATCHED for each in one.processes.values()):
+            elif one.processes and not any(
+                each.state in (WATCHED, NOT_YET) for each in one.processes.values()
+            ):
                 found["refused"] += 1
             else:
                 found["waiting"] += 1
@@ -265,6 +268,7 @@ class Rotation:
             one.refresh(self._discovery.members(one.service), self._tools, self._clock.now_ns())
         except OutOfFiles:
             self.dropped["descriptors"] += 1
+            one.unsized |= not one.processes
             return False
         except NotPermitted:
             self.dropped["permission"] += 1

@@ -20,6 +20,7 @@ from udamon.agent.discovery.model import Service
 from udamon.agent.figures import NS, WORKING_SET, Figures
 from udamon.agent.looks import NEW, Looks
 from udamon.agent.process import DENIED, GIVEN, LOCKED, PAUSE, WATCHED, Process
+from udamon.agent.process import NEW as NOT_YET
 from udamon.agent.spending import Spending
 from udamon.errors import OutOfFiles
 
@@ -64,6 +65,8 @@ class WatchedService:
         self.looked_ns: int | None = None
         self.empty_until_ns = 0
         """It had no process, and is not asked again until then; 0 where it was not asked, or had one."""
+        self.unsized = False
+        """Whether it may have processes of which not even the size is known, for want of descriptors."""
         self.given = False
         """Whether a recording has it."""
         self.version = 0
@@ -119,8 +122,7 @@ class WatchedService:
         self.count()
 
     def refresh(self, pids: Iterable[int], tools: Tools, now_ns: int) -> None:
-        """Take in who came and who went; new ones are looked at, and cleared where the service is in a cycle. Raises
-        OutOfFiles."""
+        """Take in who came and who went; new ones are looked at, and cleared where the service is in a cycle."""
         with self._charged(tools.spent):
             self._refresh(pids, tools, now_ns)
 
@@ -129,24 +131,45 @@ class WatchedService:
         gone = [pid for pid in self.processes if pid not in wanted]
         for pid in gone:
             self.processes.pop(pid).forget(GIVEN)
-        new = []
-        for pid in sorted(wanted - self.processes.keys()):
-            known = tools.looks.identify(pid)
-            if known is not None:
-                new.append(Process(pid, known.start_time))
+        self.unsized = False
+        new = self._newcomers(wanted, tools)
         for some, found in tools.looks.look(new, NEW):
             for at, one in enumerate(some):
                 if not self.ended(one, found.error[at], tools):
                     one.guest = bool(found.guest[at])
                     one.take(found, at, now_ns)
                     self.processes[one.pid] = one
-                    one.admit(tools.lock)
+                    self._admit(one, tools)
         if self.cycle_ns is not None:
-            self.way.take_in(self, [one for one in new if one.pid in self.processes], tools, now_ns)
+            taken = [one for one in new if one.pid in self.processes and one.state != NOT_YET]
+            self.way.take_in(self, taken, tools, now_ns)
         if self.processes:
             self.empty_until_ns = 0
         if new or gone:
             self.count()
+
+    def _newcomers(self, wanted: set[int], tools: Tools) -> list[Process]:
+        """Those that came, and those whose first look or lock failed."""
+        new = []
+        known = {pid for pid, one in self.processes.items() if one.state != NOT_YET}
+        for pid in sorted(wanted - known):
+            try:
+                found = tools.looks.identify(pid)
+            except OutOfFiles:
+                tools.dropped["descriptors"] += 1
+                self.unsized |= pid not in self.processes
+                continue
+            if found is not None:
+                new.append(Process(pid, found.start_time))
+            else:
+                self.processes.pop(pid, None)
+        return new
+
+    def _admit(self, one: Process, tools: Tools) -> None:
+        try:
+            one.admit(tools.lock)
+        except OutOfFiles:  # who has the lock is not known; it is tried again
+            tools.dropped["descriptors"] += 1
 
     @contextmanager
     def _charged(self, spent: Spending) -> Iterator[None]:
@@ -166,7 +189,7 @@ class WatchedService:
     def _start(self, tools: Tools, now_ns: int, usage: int | None) -> None:
         for one in self.processes.values():
             if one.state in (LOCKED, PAUSE) and one.release is None:
-                one.admit(tools.lock)  # its way says again whether the pause is too long
+                self._admit(one, tools)  # its way says again whether the pause is too long
             elif one.state == DENIED:
                 self._refused(one, tools)
         self.way.start(self, tools, now_ns, usage)
@@ -266,7 +289,17 @@ class WatchedService:
             self.processes[one.pid] = one
         else:
             tools.dropped["descriptors" if error in FULL else "error"] += 1
+            if one.state == NOT_YET:
+                self._not_seen(one, tools)
         return True
+
+    def _not_seen(self, one: Process, tools: Tools) -> None:
+        """Its first look failed: it is there, and nobody looked at it."""
+        self.processes[one.pid] = one
+        try:
+            one.not_yet(tools.looks.resident(one.pid))
+        except OutOfFiles:
+            self.unsized = True
 
     def _refused(self, one: Process, tools: Tools) -> None:
         """The kernel does not allow a look at this process. Without a free descriptor its last size stays."""
@@ -278,7 +311,10 @@ class WatchedService:
 
 
 def coverage(services: Collection[WatchedService], now_ns: int) -> float | None:
-    """The share of their resident bytes that was looked at in the last window; None where no size is known."""
+    """The share of their resident bytes that was looked at in the last window; None where no size is known, or that of
+    some is not, for want of descriptors."""
+    if any(one.unsized for one in services):
+        return None
     resident = sum(one.resident for one in services)
     return sum(one.fresh_bytes(now_ns) for one in services) / resident if resident else None
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from udamon.agent.discovery.workloads import workload_of
 from udamon.agent.figures import NS, Between, Measured
-from udamon.agent.process import DENIED, LOCKED, PAUSE, Process
+from udamon.agent.process import DENIED, LOCKED, NEW, PAUSE, Process
 from udamon.agent.watched import GROUP, WatchedService, coverage
 from udamon.core.idle_time import SECONDS
 from udamon.fleet.spool import Spool
@@ -212,7 +212,7 @@ def _spent(some: Sequence[WatchedService], last: Sequence[_Before]) -> int:
 
 
 def _missed(one: Process) -> bool:
-    return one.state in (DENIED, LOCKED, PAUSE)
+    return one.state in (DENIED, LOCKED, PAUSE, NEW)
 
 
 def _sum(values: Sequence[int | None]) -> int | None:

@@ -13,7 +13,7 @@ from udamon.core.tuning import rescale
 from udamon.engine.acting import ResetAges
 from udamon.engine.refusals import Refusals
 from udamon.engine.successors import NO_CUTS, resident_bytes, shared_of, successors
-from udamon.errors import NotPermitted, OutOfFiles, PauseTooLong, TargetGone
+from udamon.errors import CannotError, NotPermitted, OutOfFiles, PauseTooLong, TargetGone
 from udamon.model import Rates
 from udamon.ops.base import Census, Shared, Touched
 
@@ -33,7 +33,7 @@ class CensusWatch:
         self._clock = clock
         self._ticks = 1
         self._prepared: dict[int, int] = {}  # target index → when it was prepared
-        self._denied: set[int] = set()  # who could not be: no permission, no open files, too long a pause
+        self._denied: set[int] = set()  # who could not be, other than because it ended
         self._looked: dict[int, tuple[int, int]] = {}
         self._seen: dict[int, list[Touched]] = {}
         self._shared: dict[int, Sequence[Shared | None] | None] = {}
@@ -41,6 +41,7 @@ class CensusWatch:
         self._cuts: dict[int, set[int]] = {}  # where schemes began and stopped
         self._known: set[int] = set()
         self._refusals = Refusals()
+        self._ever_looked = False
         self._news: list[str] = []
 
     @property
@@ -59,7 +60,7 @@ class CensusWatch:
         self._begin(targets)
         leaders = self._leaders(targets)
         for target in leaders:
-            with suppress(TargetGone, NotPermitted, OutOfFiles, PauseTooLong):
+            with suppress(CannotError):  # the windows say so
                 self._census.prepare(target)
                 self._census.look(target)
         self._census.expose(leaders)
@@ -104,6 +105,8 @@ class CensusWatch:
         for target in new:
             self._prepare(target)
         self._expose(new)
+        if new:
+            self._require_one(targets)
         if self._wait(begin_ns + ticks * tick_ns):
             return ticks
         passed = (self._clock.now_ns() - begin_ns) // tick_ns
@@ -116,7 +119,7 @@ class CensusWatch:
         """Look at every target, at once prepare it for the next window, then count and age.
 
         Preparing follows looking at once, so that the unobserved time in between is as short as possible. Raises
-        PauseTooLong where none of them may be looked at any more.
+        PauseTooLong, or what else keeps a target from being looked at, where none of them can be any more.
         """
         self._looked.clear()
         self._begin(targets)
@@ -131,7 +134,8 @@ class CensusWatch:
                 seen = self._census.look(target)
             except TargetGone:
                 continue  # the next update says so to everyone
-            except (NotPermitted, OutOfFiles):
+            except CannotError as refused:
+                self._note(target, refused)
                 self.skipped += 1
                 continue
             self._shared[target.index] = self._census.shared(target)
@@ -148,6 +152,7 @@ class CensusWatch:
         largest = max((r.nr_accesses for t in targets for r in t.regions), default=0)
         for target in targets:
             age(target.regions, largest // 10)
+        self._require_one(targets)
         self._refusals.window_over([] if self._looked else [target.index for target in leaders])
 
     def _density(self, target: Target) -> float:
@@ -169,6 +174,7 @@ class CensusWatch:
 
     def _take(self, target: Target, window: tuple[int, int], seen: list[Touched]) -> None:
         self._looked[target.index] = window
+        self._ever_looked = True
         cuts = self._cuts.get(target.index, NO_CUTS)
         target.regions = successors(target.regions, seen, self._ticks, cuts)
         self._seen[target.index] = seen
@@ -179,19 +185,28 @@ class CensusWatch:
         self._refusals.allow(target.index)
         try:
             self._census.prepare(target)
-        except PauseTooLong as refused:
-            if (text := self._refusals.refuse(target.index, refused)) is not None:
-                self._news.append(text)
-            self._denied.add(target.index)
-            return
         except TargetGone:
             self._denied.discard(target.index)
             return
-        except (NotPermitted, OutOfFiles):
+        except CannotError as refused:
+            self._note(target, refused)
             self._denied.add(target.index)
             return
         self._denied.discard(target.index)
         self._prepared[target.index] = self._clock.now_ns()
+
+    def _note(self, target: Target, refused: CannotError) -> None:
+        """What keeps one target from being looked at is no reason to end while there are others. The next update tells
+        of a target that may not be looked at."""
+        if isinstance(refused, NotPermitted | OutOfFiles):
+            return
+        if (text := self._refusals.refuse(target.index, refused)) is not None:
+            self._news.append(text)
+
+    def _require_one(self, targets: Sequence[Target]) -> None:
+        """There is patience once something was seen."""
+        if not self._ever_looked:
+            self._refusals.require_one([target.index for target in self._leaders(targets)])
 
     def _expose(self, targets: Sequence[Target]) -> None:
         prepared = [target for target in targets if target.index in self._prepared]

@@ -100,7 +100,7 @@ class Kdamond(Worker):
     def run(self) -> None:
         """Monitor until stopped or no target is left (docs/damon.md#iteration).
 
-        Raises PauseTooLong where no target may be looked at any more.
+        Raises PauseTooLong, or what else keeps a target from being looked at, where none can be any more.
         """
         context = self.context
         watch, schemes = context.watch, context.schemes
@@ -246,6 +246,7 @@ class Kdamond(Worker):
                 self._tell_advice(target)
                 self.bus.snapshot(self._snapshot(target, *window))
         self._seq += 1
+        self._tell_news()
 
     def _tell_advice(self, target: Target) -> None:
         advised = self.context.watch.advised(target)

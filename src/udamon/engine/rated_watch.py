@@ -15,7 +15,7 @@ from udamon.core.rates import Pool, estimate, sample
 from udamon.core.regions import Region
 from udamon.core.target import Target
 from udamon.engine.census_watch import CensusWatch
-from udamon.errors import NotPermitted, OutOfFiles, PauseTooLong, TargetGone
+from udamon.errors import CannotError
 from udamon.model import PAGE_SIZE, Range, Rates
 from udamon.ops.base import FirstSeen, RateCensus, Touched
 
@@ -49,7 +49,7 @@ class RatedWatch(CensusWatch):
         leaders = self._leaders(targets)
         glances = max(1, min(_MAX_MIDWAY_LOOKS, self._ticks.bit_length() - 1))
         for target in leaders:
-            with suppress(TargetGone, NotPermitted, OutOfFiles, PauseTooLong):
+            with suppress(CannotError):  # the windows say so
                 self._census.prepare(target)
                 self._rate_census.clear_again(target)
                 for _ in range(glances):
@@ -109,7 +109,7 @@ class RatedWatch(CensusWatch):
         begin = self._clock.now_ns()
         for target in self._watched:
             if target.index in self._prepared:
-                with suppress(TargetGone, NotPermitted, OutOfFiles, PauseTooLong):
+                with suppress(CannotError):  # it has no rates then; the look says why, if that fails, too
                     self._rate_census.clear_again(target)
                     self._again.append(target)
         now, span = (begin + self._clock.now_ns()) // 2, self._interval_ns
@@ -121,7 +121,7 @@ class RatedWatch(CensusWatch):
 
     def _look_midway(self, targets: Sequence[Target]) -> None:
         for target in targets:
-            with suppress(TargetGone, NotPermitted, OutOfFiles):
+            with suppress(CannotError):
                 self._rate_census.look_midway(target)
         now = self._clock.now_ns()
         while self._due and self._due[0] <= now:

@@ -13,8 +13,10 @@ from udamon.core.policy import RegionPolicy
 from udamon.core.target import Target
 from udamon.core.tuning import rescale
 from udamon.engine.acting import ResetAges
+from udamon.engine.refusals import Refusals
 from udamon.engine.region_fitting import RegionFitting
 from udamon.engine.resident import Residents, overlaps
+from udamon.errors import NotPermitted, OutOfFiles
 from udamon.linux import cpu_time
 from udamon.model import PAGE_SIZE, Rates
 from udamon.ops.base import TOUCH_NS, Sampler, Shared
@@ -119,6 +121,10 @@ class SampledWatch:
         self._random = random
         self._fitting = RegionFitting(min_region)
         self._residents = residents
+        self._refusals = Refusals()
+        self._unseen: set[int] = set()  # targets of which a part of the window is missing
+        self._ever_seen = False
+        self._news: list[str] = []
 
     @property
     def target_cost_ns(self) -> int:
@@ -130,7 +136,8 @@ class SampledWatch:
         return max(self._sampler.longest_pause_ns, of_residents)
 
     def news(self) -> list[str]:
-        return []
+        news, self._news = self._news, []
+        return news
 
     def measure_cost(self, targets: Sequence[Target]) -> None:
         """Samples are cheap one by one: no cost to measure."""
@@ -152,6 +159,7 @@ class SampledWatch:
         ticks = slots.ticks or ticks
         seed = self._random.getrandbits(64)
         answers = self._sampler.sample(targets, slots, begin_ns, ticks, tick_ns, seed)
+        self._refuse(targets)
         self.checks += answers.checks
         hits = 0 if self._sampler.name == "sim" else sum(answers.hits)
         self._hits += hits
@@ -159,11 +167,32 @@ class SampledWatch:
         self.checking_ns += self._cpu_ns() - before + hits * TOUCH_NS
         return answers.ticks
 
+    def _refuse(self, targets: Sequence[Target]) -> None:
+        """A target that the sampler could not open is not idle, but not watched; the others go on. The next update
+        tells of one that may not be looked at."""
+        for target in targets:
+            refused = self._sampler.refused.get(target.index)
+            if refused is None:
+                self._refusals.allow(target.index)
+                continue
+            self._unseen.add(target.index)
+            if not isinstance(refused, NotPermitted | OutOfFiles):
+                text = self._refusals.refuse(target.index, refused)
+                self._news += [] if text is None else [text]
+
     def finish_aggregation(self, targets: Sequence[Target]) -> None:
         self.policy.finish_aggregation(targets)
+        here = [target.index for target in targets]
+        self._refusals.keep(here)
+        unseen = self._unseen.intersection(here)
+        self.skipped += len(unseen)
+        self._ever_seen |= len(unseen) < len(here)
+        if not self._ever_seen:
+            self._refusals.require_one(here)
+        self._refusals.window_over(here if len(unseen) == len(here) else [])
 
     def window(self, target: Target, begin_ns: int, end_ns: int) -> tuple[int, int] | None:
-        return begin_ns, end_ns
+        return None if target.index in self._unseen else (begin_ns, end_ns)
 
     def resident(self, target: Target) -> array[int] | None:
         if target.resident is None:
@@ -188,6 +217,7 @@ class SampledWatch:
         """Nothing is prepared between two stretches."""
 
     def begin_aggregation(self, targets: Sequence[Target]) -> None:
+        self._unseen.clear()
         self.policy.begin_aggregation(targets)
 
     def interrupt(self) -> None:

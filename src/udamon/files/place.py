@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import stat
 from collections.abc import Iterable
 from types import TracebackType
@@ -171,3 +172,8 @@ class OutputPlace:
 def check(path: str | os.PathLike[str], *, force: bool = False, inputs: Iterable[Identity] = ()) -> None:
     """Raise what OutputPlace raises, before anything is started for this output; changes nothing."""
     OutputPlace(path, force=force, inputs=inputs).close()
+
+
+def without_force(said: str) -> str:
+    """What an OutputError says, where nothing like --force can be given."""
+    return re.sub(r",? or --force to [a-z ]+(?=\.$)", "", said)

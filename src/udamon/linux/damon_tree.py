@@ -79,7 +79,7 @@ class DamonTree:
         return (self.root / path).exists()
 
     def read(self, path: str) -> str:
-        return read_bytes(self.root / path).decode(errors="replace").strip()
+        return read_bytes(self.root / path).decode(errors="surrogateescape").strip()
 
     def write(self, path: str, value: str) -> None:
         self._write(self.root / path, value)

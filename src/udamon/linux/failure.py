@@ -90,7 +90,7 @@ def _missing(pid: int, root: Path) -> CannotError:
 def hides_processes(root: Path = PROC) -> bool:
     """True when `root` is mounted so that other users' processes do not show at all."""
     try:
-        lines = (root / "self" / "mounts").read_text(errors="replace").splitlines()
+        lines = (root / "self" / "mounts").read_text(errors="surrogateescape").splitlines()
     except OSError:
         return False
     options = [f[3] for line in lines if len(f := line.split()) > 3 and f[2] == "proc" and f[1] == str(root)]

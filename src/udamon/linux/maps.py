@@ -88,7 +88,7 @@ def parse_line(line: bytes) -> MemoryMapping:
     fields = line.split(None, 5)
     start, end = fields[0].split(b"-")
     # the name is padded with blanks before it; those after it would be its own
-    name = fields[5].decode(errors="replace") if len(fields) > 5 else ""
+    name = os.fsdecode(fields[5]) if len(fields) > 5 else ""
     return MemoryMapping(
         int(start, 16), int(end, 16), fields[1].decode(), int(fields[2], 16), int(fields[4]), name
     )

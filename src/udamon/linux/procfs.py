@@ -90,7 +90,7 @@ def read_stat(pid: int, root: Path = PROC) -> Stat:
     """Raises OSError; FileNotFoundError or ProcessLookupError when there is no such process."""
     data = read_bytes(f"{root}/{pid}/stat")
     # comm may hold anything, parentheses and blanks too: the last ")" ends it
-    comm = data[data.index(b"(") + 1 : data.rindex(b")")].decode(errors="replace")
+    comm = os.fsdecode(data[data.index(b"(") + 1 : data.rindex(b")")])
     f = data[data.rindex(b")") + 2 :].split()
     return Stat(
         pid, comm, f[0].decode(), int(f[1]), bool(int(f[6]) & _PF_KTHREAD),
@@ -179,7 +179,7 @@ def rss_bytes(process: ProcessId, root: Path = PROC) -> int:
 def read_cmdline(pid: int, root: Path = PROC) -> list[str]:
     """The arguments; empty for zombies and kernel threads. Raises OSError."""
     data = read_bytes(f"{root}/{pid}/cmdline").rstrip(b"\0")
-    return [arg.decode(errors="replace") for arg in data.split(b"\0")] if data else []
+    return [os.fsdecode(arg) for arg in data.split(b"\0")] if data else []
 
 
 def read_exe(pid: int, root: Path = PROC) -> str:
@@ -268,21 +268,31 @@ def memory_directory(process: ProcessId, root: Path = PROC) -> str:
     return _shown_at(stat_of(process, root), root)
 
 
+def memory_thread(process: ProcessId, root: Path = PROC) -> int:
+    """The number of the thread that has the memory of exactly this process: its pid, or that of a living thread where
+    the main thread ended before the others. Raises OSError."""
+    return _thread_of(stat_of(process, root), root)
+
+
 def _shown_at(stat: Stat, root: Path) -> str:
-    """At a living thread where the main thread ended before the others."""
+    thread = _thread_of(stat, root)
+    return f"{root}/{stat.pid}" if thread == stat.pid else f"{root}/{stat.pid}/task/{thread}"
+
+
+def _thread_of(stat: Stat, root: Path) -> int:
     if stat.ended:
         raise _no_such_process()
-    return _live_thread(stat.pid, root) if stat.main_ended else f"{root}/{stat.pid}"
+    return _live_thread(stat.pid, root) if stat.main_ended else stat.pid
 
 
-def _live_thread(pid: int, root: Path) -> str:
+def _live_thread(pid: int, root: Path) -> int:
     for tid in sorted(map(int, list_directory(f"{root}/{pid}/task"))):
         try:
             data = read_bytes(f"{root}/{pid}/task/{tid}/stat")
         except (FileNotFoundError, ProcessLookupError):
             continue  # it ended since it was listed; others may go on
         if data[data.rindex(b")") + 2 :][:1] not in b"ZXx":
-            return f"{root}/{pid}/task/{tid}"
+            return tid
     raise _no_such_process()
 
 

@@ -70,7 +70,7 @@ def _physical(admin: Path, sys: Path) -> Literal["yes", "no", "maybe"]:
 
 def _read(path: Path) -> str | None:
     try:
-        return read_bytes(path).decode(errors="replace").strip()
+        return read_bytes(path).decode(errors="surrogateescape").strip()
     except OSError:
         return None
 

@@ -26,6 +26,7 @@ _LARGEST_BTF = 64 << 20
 _MOST_TASKS = 1 << 20
 _MOST_MM = 1024
 _TRIES = 3
+_PID, _TGID = 0, 1  # enum pid_type
 _WANTED = (
     ("task_struct", "mm"), ("task_struct", "thread_pid"), ("task_struct", "pid_links"), ("mm_struct", "pgd"),
     ("pid", "level"), ("pid", "numbers"), ("pid", "tasks"), ("upid", "nr"), ("upid", "ns"), ("upid", ""),
@@ -38,18 +39,22 @@ class TableRoots(Protocol):
     """A way to find roots; `name` is for people."""
 
     name: str
+    threads: bool
+    """Whether it finds threads that lead no process, too."""
 
     def own(self) -> int:
         """The kernel address of the own topmost table. Raises OSError."""
 
-    def of(self, pid: int) -> int:
-        """That of a process, by its number here. Raises ProcessLookupError, and other OSErrors."""
+    def of(self, number: int) -> int:
+        """That of a process by its number here, or of one of its threads. Raises ProcessLookupError, and other
+        OSErrors."""
 
 
 class ByBtf:
     """Raises OSError or NotSupported when made."""
 
     name = "BTF"
+    threads = True
 
     def __init__(self, memory: KernelMemory, path: Path = SYS / "kernel/btf/vmlinux") -> None:
         self._memory = memory
@@ -69,10 +74,10 @@ class ByBtf:
         at = self._at["task_struct", "mm"]
         return self._pgd(int.from_bytes(task[at : at + 8], "little"))
 
-    def of(self, pid: int) -> int:
+    def of(self, number: int) -> int:
         for tried in range(_TRIES):
             try:
-                task = self._task(pid)
+                task = self._task(number)
                 return self._pgd(self._word(task + self._at["task_struct", "mm"]))
             except BadMemory:
                 if tried + 1 == _TRIES:
@@ -84,14 +89,14 @@ class ByBtf:
             raise ProcessLookupError  # it ends, or is a thread of the kernel
         return self._word(mm + self._at["mm_struct", "pgd"])
 
-    def _task(self, pid: int) -> int:
-        """The task that leads the thread group of that number in the own pid namespace."""
+    def _task(self, number: int) -> int:
+        """The task that leads the thread group of that number in the own pid namespace, else the one that has it."""
         at, word = self._at, self._word
         task = self._memory.own_task()
         own = int.from_bytes(task[at["task_struct", "thread_pid"] :][:8], "little")
         namespace = word(self._number(own) + at["upid", "ns"])
         idr = namespace + at["pid_namespace", "idr"]
-        index = pid - (word(idr + at["idr", "idr_base"]) & 0xFFFF_FFFF)
+        index = number - (word(idr + at["idr", "idr_base"]) & 0xFFFF_FFFF)
         entry = word(idr + at["idr", "idr_rt"] + at["xarray", "xa_head"])
         for _ in range(16):  # an inner node is marked by its low bits
             if entry & 3 != 2:
@@ -106,12 +111,13 @@ class ByBtf:
             index &= (1 << shift) - 1
         if not entry or entry & 3 or index:
             raise ProcessLookupError
-        if word(self._number(entry) + at["upid", "nr"]) & 0xFFFF_FFFF != pid:
+        if word(self._number(entry) + at["upid", "nr"]) & 0xFFFF_FFFF != number:
             raise BadMemory("a struct pid was freed meanwhile")
-        leads = word(entry + at["pid", "tasks"] + 8)  # [PIDTYPE_TGID]
-        if not leads:
-            raise ProcessLookupError
-        return leads - at["task_struct", "pid_links"] - 16
+        # tasks[] are list heads, pid_links[] the nodes of two words in them.
+        for kind in (_TGID, _PID):
+            if node := word(entry + at["pid", "tasks"] + 8 * kind):
+                return node - at["task_struct", "pid_links"] - 16 * kind
+        raise ProcessLookupError
 
     def _number(self, pid: int) -> int:
         """The struct upid of a struct pid in its innermost namespace."""
@@ -128,6 +134,7 @@ class ByCalibration:
     """Raises OSError when made, BadMemory where nothing fits."""
 
     name = "calibration"
+    threads = False
 
     def __init__(self, memory: KernelMemory, proves: Proves, proc: Path) -> None:
         self._memory = memory
@@ -139,10 +146,10 @@ class ByCalibration:
     def own(self) -> int:
         return self._root(int.from_bytes(self._memory.own_task()[self._mm : self._mm + 8], "little"))
 
-    def of(self, pid: int) -> int:
+    def of(self, number: int) -> int:
         for tried in range(_TRIES):
             try:
-                return self._root(self._word(self._task(pid) + self._mm))
+                return self._root(self._word(self._task(number) + self._mm))
             except BadMemory:
                 if tried + 1 == _TRIES:
                     raise

@@ -14,6 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.css.query import NoMatches
 
 from udamon.errors import UdamonError, UsageError
+from udamon.linux.procfs import ProcessId
 from udamon.live.asking import Question
 from udamon.live.choosing import ChoiceScreen
 from udamon.live.keys import KeysScreen
@@ -143,9 +144,12 @@ class LiveApp(TellingApp):
         """What could be watched; empty where a target was given."""
         return () if self._offer is None else self._offer()
 
-    def choose(self, pid: int) -> None:
-        """Begin a monitor of this process."""
-        if self.session is not None and self._begin(replace(self.session.watch_request, pid=pid), 0):
+    def choose(self, process: ProcessId) -> None:
+        """Begin a monitor of exactly this process."""
+        if self.session is None:
+            return
+        chosen = replace(self.session.watch_request, pid=process.pid, start_time=process.start_time)
+        if self._begin(chosen, 0):
             self.push_screen(DetailScreen(self))
 
     def look(self, index: int) -> None:
@@ -234,7 +238,7 @@ class LiveApp(TellingApp):
             return
         detail = self.state.detail()
         self._begin(
-            replace(watch_request, pid=self.session.watch_request.pid),
+            replace(self.session.watch_request, aggr=watch_request.aggr, overhead=watch_request.overhead),
             None if detail is None else detail.index,
         )
 

@@ -6,9 +6,10 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 
+from udamon.linux.procfs import ProcessId
 from udamon.live.keys import HELP
 from udamon.live.largest import WatchableProcess
-from udamon.live.listing import ListScreen, name_cell
+from udamon.live.listing import ListScreen, LiveView, name_cell
 from udamon.live.words import EscapedText
 from udamon.record.naming import title_of
 from udamon.units import counted, format_size
@@ -26,6 +27,10 @@ class ChoiceScreen(ListScreen):
     ]  # fmt: skip
     COLUMNS = NARROW = ("pid", "process", "resident", "command")
 
+    def __init__(self, live: LiveView) -> None:
+        super().__init__(live)
+        self._listed: dict[int, ProcessId] = {}
+
     def on_mount(self) -> None:
         super().on_mount()
         self.set_interval(AGAIN_S, self._again)
@@ -39,13 +44,14 @@ class ChoiceScreen(ListScreen):
 
     def show(self) -> None:
         offered = self.live.offered()
+        self._listed = {one.pid: one.process for one in offered}
         head = f"{counted(len(offered), 'process', 'processes')} to choose from; none is watched. Enter watches one."
         self.fill(EscapedText(head), [(one.pid, _cells(one)) for one in offered])
 
     def action_watch(self) -> None:
         pid = self.under_cursor()
         if pid is not None:
-            self.live.choose(pid)
+            self.live.choose(self._listed[pid])
 
 
 def _cells(one: WatchableProcess) -> list[EscapedText]:

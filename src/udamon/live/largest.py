@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from udamon.linux.pid_namespace import require_own
-from udamon.linux.procfs import list_pids, read_cmdline, read_stat, read_status, resident_bytes
+from udamon.linux.procfs import ProcessId, list_pids, read_cmdline, read_stat, read_status, resident_bytes
 from udamon.linux.roots import PROC
 
 COUNT = 20
@@ -19,10 +19,14 @@ LEAST = 8 << 20
 class WatchableProcess:
     """A process that could be watched; `resident` in bytes."""
 
-    pid: int
+    process: ProcessId
     comm: str
     resident: int
     command: str
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
 
 
 def largest(
@@ -55,6 +59,6 @@ def _offered(pid: int, resident: int, root: Path, uid: int) -> WatchableProcess 
         stat = read_stat(pid, root)
         if stat.kernel_thread or stat.ended or uid not in (0, read_status(pid, root).uid):
             return None
-        return WatchableProcess(pid, stat.comm, resident, " ".join(read_cmdline(pid, root)))
+        return WatchableProcess(stat.id, stat.comm, resident, " ".join(read_cmdline(pid, root)))
     except (OSError, IndexError, ValueError):
         return None  # it ended meanwhile, or is not ours to see

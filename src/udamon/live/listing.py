@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.screen import Screen
 from textual.widgets import DataTable, Footer, Static
 
+from udamon.linux.procfs import ProcessId
 from udamon.live.largest import WatchableProcess
 from udamon.live.state import LiveState
 from udamon.live.words import EscapedText
@@ -44,8 +45,8 @@ class LiveView(Protocol):
     def offered(self) -> Sequence[WatchableProcess]:
         """What could be watched."""
 
-    def choose(self, pid: int) -> None:
-        """Begin a monitor of this process."""
+    def choose(self, process: ProcessId) -> None:
+        """Begin a monitor of exactly this process."""
 
 
 class LiveScreen(Screen[None]):

@@ -15,8 +15,9 @@ from threading import Lock
 from typing import Protocol
 
 from udamon.availability.tlb import Tlb
-from udamon.errors import OutputError, UdamonError
+from udamon.errors import OutputError, TargetGone, UdamonError
 from udamon.files.names import descriptor_of
+from udamon.files.place import without_force
 from udamon.linux import cpu_time
 from udamon.live.state import LiveState
 from udamon.model import Event, Snapshot
@@ -29,9 +30,11 @@ FLUSH_S = 0.9
 
 @dataclass(frozen=True, slots=True)
 class WatchRequest:
-    """Changes to the command line: watch only `pid`, with this budget or this interval."""
+    """Changes to the command line: watch only `pid`, which began at `start_time` (ticks since boot), with this budget
+    or this interval."""
 
     pid: int | None = None
+    start_time: int | None = None
     overhead: str | None = None
     aggr: str | None = None
 
@@ -143,6 +146,7 @@ class Session:
         watched.engine.bus.subscribe(self._tee)
         try:
             watched.engine.open()
+            self._require_chosen()
         except BaseException:
             watched.engine.close()
             raise
@@ -152,6 +156,22 @@ class Session:
         self._began_ns, self._began_cpu_ns = self._now_ns(), cpu_time.process_ns()
         self.watched = watched
         watched.engine.start()
+
+    def _require_chosen(self) -> None:
+        """A pid that was chosen from a list may be another process's now. Raises TargetGone."""
+        wanted = self.watch_request
+        if wanted.start_time is None:
+            return
+        for event in self._tee.valid:
+            told = event.data
+            if event.name != "target_start" or told.get("pid") != wanted.pid:
+                continue
+            if told.get("start_time") != wanted.start_time:
+                self.state.begin(None)
+                raise TargetGone(
+                    f"the process {wanted.pid} that was listed has ended, and another has its number now; "
+                    "choose again."
+                )
 
     def stop(self) -> None:
         """End monitor and recording. Idempotent."""
@@ -180,7 +200,10 @@ class Session:
             raise OutputError(
                 f"{path} is open already, and the view has the terminal; give the name of a file."
             )
-        writer = Writer(path, metadata_of(self.watched, self.watched.tlb()))
+        try:
+            writer = Writer(path, metadata_of(self.watched, self.watched.tlb()))
+        except OutputError as error:
+            raise OutputError(without_force(error.args[0])) from error
         try:
             self._tee.attach(writer)
         except BaseException:

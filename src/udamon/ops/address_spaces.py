@@ -17,7 +17,7 @@ from udamon.linux.kernel_memory import BadMemory
 from udamon.linux.maps import line_range, read_lines
 from udamon.linux.pagemap import ENTRY_FRAME, ENTRY_PRESENT, PRESENT, open_page_map, page_map_entry
 from udamon.linux.pagemap_scan import NoScan, scan_runs
-from udamon.linux.procfs import ProcessId
+from udamon.linux.procfs import ProcessId, memory_thread
 from udamon.linux.roots import PROC
 from udamon.model import PAGE_SIZE, Range
 from udamon.ops.kernel_tables import Opened
@@ -31,8 +31,8 @@ class AddressSpace:
     """The memory of a process as it is now; `root` is the physical address of its topmost table.
 
     Raises, when made, OSError: ProcessLookupError where the process ends, or nothing of it is resident, so that nothing
-    proves which tables are its own. NotSupported where tables and page map disagree, and NotPermitted where the page
-    map hides frames.
+    proves which tables are its own. NotSupported where tables and page map disagree, or its main thread has ended
+    and others are not found, and NotPermitted where the page map hides frames.
     """
 
     def __init__(self, opened: Opened, process: ProcessId, proc: Path = PROC) -> None:
@@ -44,10 +44,21 @@ class AddressSpace:
             raise
 
     def _found(self, opened: Opened, process: ProcessId, proc: Path) -> int:
-        for _ in range(_TRIES):  # pages are moved, and tasks freed, while we look
+        for _ in range(_TRIES):  # pages are moved, tasks freed, and threads end while we look
             self.check()
+            thread = memory_thread(process, proc)
+            if thread != process.pid and not opened.roots.threads:
+                raise NotSupported(
+                    f"the main thread of process {process.pid} has ended before others, and without BTF page "
+                    "tables are found by main threads alone; use another --via."
+                )
             with suppress(BadMemory):
-                root = opened.tables.memory.physical(opened.roots.of(process.pid))
+                try:
+                    root = opened.tables.memory.physical(opened.roots.of(thread))
+                except ProcessLookupError:
+                    if thread == memory_thread(process, proc):
+                        raise
+                    continue  # this thread ended, and others go on
                 probes = self._probes(process, proc)
                 if not probes:
                     raise ProcessLookupError

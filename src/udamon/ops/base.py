@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeGuard
 
 from udamon.core.policy import Answers, Slots
 from udamon.core.rates import Look
 from udamon.core.target import Target
+from udamon.errors import CannotError
 from udamon.model import Emit, Range
 
 TOUCH_NS = 300
@@ -199,6 +200,11 @@ class Sampler(Protocol):
     @property
     def longest_pause_ns(self) -> int:
         """The longest time so far that a target's mapping lock was held at a time."""
+
+    @property
+    def refused(self) -> Mapping[int, CannotError]:
+        """By the index of the target: what kept the last `sample` from opening it, though it lives. It answered nothing
+        for these."""
 
     def sample(
         self, targets: Sequence[Target], slots: Slots, begin_ns: int, ticks: int, tick_ns: int, seed: int

@@ -18,7 +18,7 @@ from udamon.linux.maps import anonymous, read_lines
 from udamon.linux.page_tables import PageTables
 from udamon.linux.pagemap import ENTRY_EXCLUSIVE, ENTRY_PRESENT, page_map_entry
 from udamon.linux.process_madvise import COLD, MAX_VECTORS, advise, open_process
-from udamon.linux.procfs import ProcessId
+from udamon.linux.procfs import ProcessId, memory_thread
 from udamon.linux.roots import PROC
 from udamon.model import PAGE_SIZE, Range
 from udamon.native._native import PAGE_ACCESSED, PAGE_NOT_COUNTED
@@ -46,6 +46,11 @@ class ColdClearing:
 
     def clear(self, process: ProcessId, space: AddressSpace, held: Held) -> bool:
         """False where that does not clear all of it; some of it may be cleared then. Raises OSError."""
+        if (
+            memory_thread(process, self._proc) != process.pid
+        ):  # a pidfd is of its main thread, which has no memory
+            self._refuse(process)
+            return False
         ranges = anonymous(read_lines(process, self._proc))
         # First the files: what this leaves in TLBs is flushed with the rest.
         clear_of_files(process, self._proc, held=held)

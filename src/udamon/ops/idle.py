@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from udamon.core.target import Target
-from udamon.errors import CannotError, NotPermitted, NotSupported, TargetGone
+from udamon.errors import CannotError, NotPermitted, NotSupported, OutOfFiles, TargetGone
 from udamon.linux.failure import process_errors
 from udamon.linux.frame_files import IDLE_BITMAP
 from udamon.linux.open_files import open_file
@@ -77,7 +77,12 @@ class IdleSampler(PageSampler):
                 with process_errors(target.pid, self._proc, target.start_time):
                     process = process_of(target)
                     self._maps[target.index] = open_page_map(process, self._proc)
-            except (TargetGone, NotPermitted):
+            except TargetGone:
+                return GONE  # the next update says so to everyone
+            except OutOfFiles:
+                raise
+            except CannotError as refused:
+                self.refused[target.index] = refused
                 return GONE
         return self._maps[target.index]
 

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from udamon.core.policy import Answers, Slots
 from udamon.core.target import Target
+from udamon.errors import CannotError
 from udamon.linux.open_files import refuse_if_full
 from udamon.linux.procfs import last_cpus
 from udamon.linux.roots import Roots
@@ -69,11 +70,14 @@ class PageSampler:
         self._visited = array("i")
         self._visited_ns = -CPU_REREAD_NS
         self.calls = [0, 0, 0, 0]
+        self.refused: dict[int, CannotError] = {}
+        """See ops.base."""
 
     def sample(
         self, targets: Sequence[Target], slots: Slots, begin_ns: int, ticks: int, tick_ns: int, seed: int
     ) -> Answers:
         """See ops.base. Raises what the subclass says."""
+        self.refused.clear()
         if self._same_cpu and begin_ns >= self._visited_ns + CPU_REREAD_NS:
             self._visited, self._visited_ns = array("i", sorted(self._last_cpus(targets))), begin_ns
         found = self._run(

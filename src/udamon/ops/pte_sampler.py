@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from udamon.core.target import Target
-from udamon.errors import NotPermitted, NotSupported, TargetGone
+from udamon.errors import CannotError, NotPermitted, NotSupported, TargetGone
 from udamon.linux.failure import process_errors
 from udamon.linux.features import SystemCall, process_madvise
 from udamon.linux.frame_files import IDLE_BITMAP
@@ -28,6 +28,7 @@ from udamon.linux.large_pages import smallest_large_page
 from udamon.linux.maps import anonymous, read_lines
 from udamon.linux.open_files import open_file
 from udamon.linux.process_madvise import open_process
+from udamon.linux.procfs import memory_thread
 from udamon.linux.roots import Roots
 from udamon.model import PAGE_SIZE, Range
 from udamon.native._native import GONE, MOST_ADVISED, PteSampled, pte_sample
@@ -51,7 +52,7 @@ class PteSampler(PageSampler):
 
     A call of process_madvise holds the target's mapping lock for reading; it takes so few pages that this stays within
     `max_pause_ns`. Raises NotSupported when made before Linux 5.10. `sample` raises NotPermitted where processes may
-    not be advised, and NotSupported where page tables and page map of one do not agree.
+    not be advised. One whose page tables and page map do not agree, or that may not be looked at, is in `refused`.
     """
 
     name = "pte"
@@ -138,17 +139,25 @@ class PteSampler(PageSampler):
             except ProcessLookupError:  # it has executed a program: nothing of its old tables would tell
                 self._close_target(target.index)
         process = process_of(target)
-        with (
-            suppress(TargetGone, NotPermitted),
-            process_errors(process.pid, self._proc, process.start_time),
-        ):
-            pidfd = open_process(process, self._proc)
-            try:
-                self._open[target.index] = _OpenProcess(AddressSpace(self.opened, process, self._proc), pidfd)
-            except BaseException:
-                os.close(pidfd)
-                raise
-            self._stale_ns = 0
+        try:
+            with process_errors(process.pid, self._proc, process.start_time):
+                if memory_thread(process, self._proc) != process.pid:
+                    raise NotSupported(
+                        f"the main thread of process {process.pid} has ended before others, and a process is advised "
+                        "by its main thread alone; leave --policy out."
+                    )
+                pidfd = open_process(process, self._proc)
+                try:
+                    space = AddressSpace(self.opened, process, self._proc)
+                except BaseException:
+                    os.close(pidfd)
+                    raise
+                self._open[target.index] = _OpenProcess(space, pidfd)
+                self._stale_ns = 0
+        except TargetGone:
+            pass  # the next update says so to everyone
+        except CannotError as refused:
+            self.refused[target.index] = refused
         return self._open.get(target.index)
 
     def _read_mappings(self, targets: Sequence[Target]) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from udamon.core.clock import Clock
 from udamon.core.policy import Answers, Slots
 from udamon.core.target import Target
+from udamon.errors import CannotError
 from udamon.model import PAGE_SIZE, Emit
 from udamon.native._native import sim_sample
 from udamon.ops.base import WholeTargets
@@ -65,6 +66,8 @@ class SimSampler:
         resident = truth.resident()
         self._all = (array("Q", [r.start for r in resident]), array("Q", [r.end for r in resident]))
         self._interrupted = threading.Event()
+        self.refused: dict[int, CannotError] = {}
+        """None ever is."""
 
     def sample(
         self, targets: Sequence[Target], slots: Slots, begin_ns: int, ticks: int, tick_ns: int, seed: int
@@ -151,6 +154,8 @@ class SimSamplers:
 
     def __init__(self, samplers: Sequence[SimSampler]) -> None:
         self._samplers = samplers
+        self.refused: dict[int, CannotError] = {}
+        """None ever is."""
 
     def sample(
         self, targets: Sequence[Target], slots: Slots, begin_ns: int, ticks: int, tick_ns: int, seed: int

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from udamon.report.allocations import Call
 from udamon.report.sites import Sites, name_of
+from udamon.text import escape
 
 _Key = TypeVar("_Key")
 
@@ -47,7 +48,7 @@ def profile(report: Sites, time_ns: int) -> bytes:
     period = _message(11, _varint(1, strings["live"]) + _varint(2, strings["bytes"]))
     rest = _varint(9, time_ns) + period + _varint(12, report.mean) + _varint(14, strings["live"])
     for text in strings.all:
-        out += _message(6, text.encode(errors="replace"))
+        out += _message(6, escape(text, plain=False).encode())
     return gzip.compress(bytes(out + rest), mtime=0)
 
 

@@ -238,7 +238,7 @@ def _python(body: bytes) -> Record | None:
     if not number & PYTHON_CALL or line >= 1 << 31:
         return None
     names = body[32 : 32 + function], body[32 + function : 32 + function + file]
-    return PythonCall(number, line, *(name.decode(errors="replace") for name in names))
+    return PythonCall(number, line, *map(os.fsdecode, names))
 
 
 _KINDS = {

@@ -156,7 +156,7 @@ def _demangler() -> Callable[[str], str]:
         text = function(name.encode(errors="surrogateescape"), None, None, ctypes.byref(failed))
         if failed.value or not text:
             return name
-        plain = ctypes.string_at(text).decode(errors="replace")
+        plain = ctypes.string_at(text).decode(errors="surrogateescape")
         free(text)
         return plain
 

@@ -19,7 +19,7 @@ from udamon.engine.kdamond import Kdamond
 from udamon.engine.refusals import PATIENCE
 from udamon.engine.tuner import CensusBudget
 from udamon.engine.watch import SampledWatch
-from udamon.errors import CannotError, NotPermitted, OutOfFiles, PauseTooLong
+from udamon.errors import CannotError, NotPermitted, NotSupported, OutOfFiles, PauseTooLong
 from udamon.model import Event, Range, Snapshot
 from udamon.ops.base import Touched
 
@@ -30,9 +30,9 @@ ATTRS = Attrs(update_us=1_000_000)
 class Rig:
     """A kdamond over a fake space of 64 MiB whose first 16 MiB are hot."""
 
-    def __init__(self, attrs: Attrs = ATTRS) -> None:
+    def __init__(self, attrs: Attrs = ATTRS, targets: int = 1) -> None:
         self.clock = ManualClock(5_000)
-        self.space = FakeSpace([Range(0, 64 * MIB)])
+        self.space = FakeSpace(*[[Range(0, 64 * MIB)]] * targets)
         self.sampler = FakeSampler(self.clock, [Range(0, 16 * MIB)])
         watch = SampledWatch(DamonPolicy(Random(1)), self.sampler, Random(2))
         self.kdamond = Kdamond(Context(self.space, watch, attrs), self.clock, cpu_ns=lambda: 0)
@@ -389,7 +389,7 @@ def test_what_the_targets_lose_belongs_to_the_budget() -> None:
     assert rig.kdamond.target_cost_ns == 3 * 40_000_000
 
 
-def notes(rig: CensusRig) -> list[str]:
+def notes(rig: Rig | CensusRig) -> list[str]:
     return [str(event.data["text"]) for event in rig.seen.events if event.name == "note"]
 
 
@@ -509,6 +509,92 @@ def test_a_target_that_was_too_large_for_some_windows_is_looked_at_again() -> No
     assert [s.seq for s in rig.seen.snapshots] == [0, 1, 2, *range(3 + PATIENCE - 1, 3 + PATIENCE + 5)]
     assert notes(rig) == ["too large."]
     assert rig.kdamond.skipped == PATIENCE - 1
+
+
+DISAGREES = NotSupported("the page tables found for 0 do not agree with its page map; use another --via.")
+UNREADABLE = CannotError("process 0 could not be read: Input/output error; try again.")
+
+
+@pytest.mark.parametrize("error", [DISAGREES, UNREADABLE])
+def test_what_fails_of_one_target_leaves_the_others_watched(error: CannotError) -> None:
+    """At the first window and later, and while clearing as well as while looking."""
+    rig = CensusRig(targets=2)
+    rig.census.refused[0] = error
+    rig.stop_after(3)
+    rig.kdamond.run()
+    assert [s.target for s in rig.seen.snapshots] == [1] * 3
+    assert notes(rig) == [f"not looked at: {error}"]
+    assert rig.kdamond.skipped == 3
+    later = CensusRig(targets=2)
+    later.kdamond.bus.subscribe(Then(lambda: later.census.refused.update({0: error})))
+    later.stop_after(30)
+    later.kdamond.run()
+    assert [s.seq for s in later.seen.snapshots if s.target == 0] == [0]
+    assert [s.seq for s in later.seen.snapshots if s.target == 1] == list(range(30))
+    assert notes(later) == [f"not looked at: {error}"]
+    assert later.kdamond.skipped == 29
+
+
+@pytest.mark.parametrize("error", [DISAGREES, UNREADABLE])
+def test_the_monitor_ends_with_what_keeps_all_targets_from_being_looked_at(error: CannotError) -> None:
+    """At once where none was ever seen, else after some windows."""
+    rig = CensusRig(targets=2)
+    rig.census.refused.update({0: error, 1: error})
+    with pytest.raises(CannotError) as raised:
+        rig.kdamond.run()
+    assert raised.value is error
+    assert rig.seen.snapshots == []
+    assert rig.clock.now_ns() == 0
+    later = CensusRig(targets=2)
+    later.kdamond.bus.subscribe(Then(lambda: later.census.refused.update({0: error, 1: error})))
+    with pytest.raises(CannotError) as raised:
+        later.kdamond.run()
+    assert raised.value is error
+    assert len(later.seen.snapshots) == 2
+    assert later.kdamond.skipped == PATIENCE * 2
+
+
+def test_what_fails_for_some_windows_is_looked_at_again() -> None:
+    rig = CensusRig(targets=2)
+    rig.census.refused[0] = DISAGREES
+    rig.kdamond.bus.subscribe(Then(rig.census.refused.clear))
+    rig.stop_after(5)
+    rig.kdamond.run()
+    assert [s.seq for s in rig.seen.snapshots if s.target == 0] == [1, 2, 3, 4]
+
+
+def test_what_fails_of_one_sampled_target_leaves_the_others_watched() -> None:
+    """It is not told to be idle: it has no windows."""
+    rig = Rig(targets=2)
+    rig.sampler.refused[0] = DISAGREES
+    rig.run(4)
+    assert {s.target for s in rig.seen.snapshots} == {1}
+    assert rig.kdamond.skipped == len(rig.seen.snapshots) == 4
+    assert notes(rig) == [f"not looked at: {DISAGREES}"]
+
+
+def test_sampling_ends_with_what_keeps_all_targets_from_being_looked_at() -> None:
+    rig = Rig(targets=2)
+    rig.sampler.refused.update({0: DISAGREES, 1: DISAGREES})
+    with pytest.raises(NotSupported) as raised:
+        rig.kdamond.run()
+    assert raised.value is DISAGREES
+    assert rig.seen.snapshots == []
+    later = Rig(targets=2)
+    later.kdamond.bus.subscribe(Then(lambda: later.sampler.refused.update({0: DISAGREES, 1: DISAGREES})))
+    with pytest.raises(NotSupported) as raised:
+        later.kdamond.run()
+    assert raised.value is DISAGREES
+    assert len(later.seen.snapshots) == 2
+    assert later.kdamond.skipped == PATIENCE * 2
+
+
+def test_a_budget_is_measured_although_one_target_cannot_be_looked_at() -> None:
+    rig = CensusRig(targets=2, budget=CensusBudget(0.01))
+    rig.census.refused[0] = DISAGREES
+    rig.stop_after(2)
+    rig.kdamond.run()
+    assert {s.target for s in rig.seen.snapshots} == {1}
 
 
 def test_that_a_target_is_left_out_is_said_again_after_some_time() -> None:

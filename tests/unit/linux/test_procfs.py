@@ -11,7 +11,9 @@ import pytest
 from tests.unit.linux.test_fake import FakeProc
 from udamon.errors import CannotError, NotPermitted, NotSupported, TargetGone
 from udamon.linux import failure, procfs
+from udamon.linux.maps import parse_line
 from udamon.linux.procfs import ProcessId
+from udamon.targets.named import find
 
 
 @pytest.fixture
@@ -92,9 +94,24 @@ def test_children_without_the_children_file(fake: FakeProc) -> None:
 def test_command_lines(fake: FakeProc) -> None:
     fake.process(9)
     (fake.root / "9/cmdline").write_bytes(b"prog\0an arg\0\xff\0\0")
-    assert procfs.read_cmdline(9, fake.root) == ["prog", "an arg", "�"]
+    assert procfs.read_cmdline(9, fake.root) == ["prog", "an arg", "\udcff"]
     (fake.root / "9/cmdline").write_bytes(b"")
     assert procfs.read_cmdline(9, fake.root) == []
+
+
+def test_names_that_are_not_utf8_stay_different(fake: FakeProc) -> None:
+    """Of processes and of files: they are matched with what was given, and opened again."""
+    names = [b"a\xfe", b"a\xff", "zähl".encode()[:2]]
+    for pid, name in enumerate(names, 20):
+        fake.process(pid)
+        (fake.root / str(pid) / "cmdline").write_bytes(name + b"\0-x\0")
+        stat = (fake.root / str(pid) / "stat").read_bytes()
+        (fake.root / str(pid) / "stat").write_bytes(stat.replace(b"(sleep)", b"(" + name + b")"))
+        assert os.fsencode(procfs.read_stat(pid, fake.root).comm) == name
+        mapping = parse_line(b"1000-2000 r--p 00000000 08:01 7        /tmp/" + name)
+        assert os.fsencode(mapping.name) == b"/tmp/" + name
+    words = [os.fsdecode(name) for name in names]
+    assert [match.pids for match in find(words, fake.root)] == [(20,), (21,), (22,)]
 
 
 def _failure(fake: FakeProc, code: int, pid: int, **kwargs: int) -> CannotError:

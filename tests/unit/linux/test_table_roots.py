@@ -68,7 +68,7 @@ class FakeTasks:
             index = n - base
             self.hang(index, fake.virtual(pids[n]))
         fake.write_headers()
-        self.mms = mms
+        self.mms, self.pids = mms, pids
 
     def hang(self, index: int, value: int) -> None:
         """Hang an entry below the top, by nodes of 64 slots."""
@@ -123,6 +123,31 @@ def test_by_btf(tasks: FakeTasks, tmp_path: Path) -> None:
     for number in (2, 78, 250_001, 1 << 40):
         with pytest.raises(ProcessLookupError):
             found.of(number)
+
+
+def test_a_thread_whose_process_has_no_main_thread_any_more(tasks: FakeTasks, tmp_path: Path) -> None:
+    """The main thread has no memory; the others are found by their own numbers, where BTF leads to them."""
+    fake, thread = tasks.kcore, 78
+    memory = Kcore(fake.path)
+    found = ByBtf(memory, btf(tmp_path / "vmlinux"))
+    leader = found._task(77) - fake.base
+    task, number = fake.frame(), fake.frame()
+    fake.put_word(task + MM, fake.virtual(tasks.mms[77]))
+    fake.put_word(leader + MM, 0)
+    fake.put(number, struct.pack("<II", 0, 1))
+    fake.put_word(
+        number + 16, fake.virtual(task + LINKS)
+    )  # it leads no thread group: tasks[PIDTYPE_PID] alone
+    namespace = found._word(found._number(fake.virtual(tasks.pids[77])) + 8)
+    fake.put(number + 64, struct.pack("<IIQ", thread, 0, namespace))
+    tasks.hang(thread - 1, fake.virtual(number))
+    with pytest.raises(ProcessLookupError):
+        found.of(77)
+    assert found.of(thread) == fake.virtual(tasks.pgd[77])
+    calibrated = ByCalibration(memory, is_own(tasks), tmp_path / "proc")
+    assert (found.threads, calibrated.threads) == (True, False)
+    with pytest.raises(ProcessLookupError):
+        calibrated.of(thread)
 
 
 def test_by_calibration(tasks: FakeTasks, tmp_path: Path) -> None:

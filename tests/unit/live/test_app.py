@@ -14,6 +14,7 @@ import pytest
 from tests.unit.live.test_state import ANON, HEAP, MIB, FakeEngine, posted, session_with, started, window
 from tests.unit.report.test_wss import START, snap
 from udamon.errors import CannotError
+from udamon.linux.procfs import ProcessId
 from udamon.live.largest import WatchableProcess
 from udamon.live.session import WatchRequest
 from udamon.live.state import LiveState
@@ -293,8 +294,8 @@ def test_what_could_be_watched_is_watched_when_it_is_chosen() -> None:
     engines = FakeEngine(), FakeEngine()
     session, wishes = session_with(*engines)
     offered = [
-        WatchableProcess(7, "big", 64 << 20, "big --one"),
-        WatchableProcess(8, "small", 9 << 20, "small"),
+        WatchableProcess(ProcessId(7, 70), "big", 64 << 20, "big --one"),
+        WatchableProcess(ProcessId(8, 100), "small", 9 << 20, "small"),
     ]
     app = app_of(session.state, session, offer=lambda: offered)
 
@@ -306,7 +307,7 @@ def test_what_could_be_watched_is_watched_when_it_is_chosen() -> None:
         assert (wishes, session.watched, list(app._notifications)) == ([], None, [])
         await pilot.press("down", "enter")
         await pilot.pause()
-        assert ([watch_request.pid for watch_request in wishes], engines[0].running) == ([8], True)
+        assert ([(one.pid, one.start_time) for one in wishes], engines[0].running) == ([(8, 100)], True)
         await pilot.press("escape")
         await pilot.pause()
         assert (len(wishes), engines[0].running, session.watched) == (1, False, None)

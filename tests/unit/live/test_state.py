@@ -20,7 +20,9 @@ from udamon.core.ages import sentence
 from udamon.core.attrs import Attrs
 from udamon.core.group_total import GroupTotal
 from udamon.engine.bus import Bus
-from udamon.errors import CannotError, RecordingError
+from udamon.errors import CannotError, OutputError, RecordingError, TargetGone
+from udamon.files.place import without_force
+from udamon.linux.procfs import ProcessId
 from udamon.live.grid import Grid, hottest
 from udamon.live.largest import WatchableProcess, largest
 from udamon.live.session import Session, WatchRequest
@@ -36,7 +38,8 @@ ROWS: list[list[Any]] = [[HEAP, HEAP + MIB, "rw-p", 0, 0, "[heap]"], [ANON, ANON
 
 
 def started(target: int = 0, comm: str = "redis") -> list[Event]:
-    about = {"target": target, "pid": 100 + target, "comm": comm, "cmdline": [comm, "-x"], "user": "me"}
+    who = {"comm": comm, "cmdline": [comm, "-x"], "user": "me"}
+    about = {"target": target, "pid": 100 + target, "start_time": 77, **who}
     return [
         Event(START, "target_start", about),
         Event(START, "mappings", {"target": target, "add": ROWS, "remove": []}),
@@ -390,6 +393,37 @@ def test_session_goes_on_when_a_wish_cannot_be() -> None:
     assert session.watch_request == wishes[-1] == WatchRequest()
 
 
+def test_a_pid_that_is_another_process_by_now_is_not_watched() -> None:
+    """Neither when it is chosen, nor when the interval of what was chosen is changed."""
+    other, same, changed, again = FakeEngine(), FakeEngine(), FakeEngine(), FakeEngine()
+    session, wishes = session_with(other, same, changed, again)
+    with pytest.raises(TargetGone, match=r"^the process 100 that was listed has ended, .* choose again\.$"):
+        session.start(WatchRequest(pid=100, start_time=76), 0)
+    assert (other.running, other.closed, session.watched) == (False, True, None)
+    assert session.state.detail() is None
+    session.start(WatchRequest(pid=100, start_time=77), 0)
+    assert (same.running, session.watch_request) == (True, wishes[-1])
+    session.stop()
+    with pytest.raises(TargetGone):
+        session.start(WatchRequest(pid=100, start_time=76, aggr="1s"), 0)
+    assert (changed.running, changed.closed) == (False, True)
+
+
+def test_a_recording_from_inside_names_no_flag(tmp_path: Path) -> None:
+    """What the command has not cannot be given."""
+    engine = FakeEngine()
+    session, _ = session_with(engine)
+    session.start(WatchRequest(), 0)
+    (tmp_path / "a --force").write_text("kept")
+    with pytest.raises(OutputError, match=r"/a --force exists already; give another name\.$"):
+        session.record(str(tmp_path / "a --force"))
+    assert (tmp_path / "a --force").read_text() == "kept"
+    assert session.recording is None
+    said = "/dev/sda is a block device; give the name of a file, or --force to write over it."
+    assert without_force(said) == "/dev/sda is a block device; give the name of a file."
+    session.stop()
+
+
 def test_recording_from_inside_stands_alone(tmp_path: Path) -> None:
     """It begins with what still holds: the target and its mappings were told before it was begun."""
     engine = FakeEngine()
@@ -546,8 +580,8 @@ def test_largest_processes(tmp_path: Path) -> None:
     proc(tmp_path, 11, 90000, kernel=True)
     mine = largest(2, tmp_path, uid=1000, own_pid=9, least=8 * MIB)
     assert mine == [
-        WatchableProcess(6, "x y", 9000 * 4096, "x 6"),
-        WatchableProcess(7, "x y", 5000 * 4096, "x 7"),
+        WatchableProcess(ProcessId(6, 77), "x y", 9000 * 4096, "x 6"),
+        WatchableProcess(ProcessId(7, 77), "x y", 5000 * 4096, "x 7"),
     ]
     assert [one.pid for one in largest(2, tmp_path, uid=0, own_pid=9)] == [8, 6]
     (tmp_path / "6" / "status").unlink()  # it ended between two reads

@@ -10,6 +10,7 @@ import pytest
 from tests.unit.live.test_app import Pilot, app_of, detail_state, on_screen, text_of
 from tests.unit.live.test_state import FakeEngine, posted, session_with, started, window
 from udamon.availability.others import OtherMonitors
+from udamon.linux.procfs import ProcessId
 from udamon.live.largest import WatchableProcess
 from udamon.live.session import WatchRequest
 from udamon.live.state import LiveState
@@ -190,7 +191,7 @@ def test_without_utf_8_nothing_but_ascii_is_shown(monkeypatch: pytest.MonkeyPatc
 
     on_screen(app, do)
     session.stop()
-    offer = [WatchableProcess(1, "some", 1 << 20, "/bin/some –x")]
+    offer = [WatchableProcess(ProcessId(1, 100), "some", 1 << 20, "/bin/some –x")]
     chooser = app_of(LiveState(), offer=lambda: offer)
 
     async def look(pilot: Pilot) -> None:

@@ -361,6 +361,23 @@ def test_descriptors_come_and_go_with_targets(fake: FakeIdle, sampler: IdleSampl
     assert len(os.listdir("/proc/self/fd")) == before + 1
 
 
+def test_what_fails_of_one_process_leaves_the_others_answered(fake: FakeIdle, sampler: IdleSampler) -> None:
+    """It is not one without pages."""
+    fake.process(PID, {0: PRESENT | 64})
+    fake.process(6000, {})
+    page_map = fake.roots.proc / "6000/pagemap"
+    page_map.unlink()
+    page_map.symlink_to(page_map)  # ELOOP
+    slots = Slots()
+    for target in (0, 1):
+        slots.add(target, 0, PAGE, 1)
+    broken = Target(5, 6000, START_TIME)
+    found = sampler.sample([broken, TARGET], slots, time.monotonic_ns(), 1, TICK, seed=1)
+    assert [found.answer[list(found.slot).index(slot)] for slot in (0, 1)] == [NO_PAGE, NOT_ACCESSED]
+    assert list(sampler.refused) == [5]
+    assert "could not be read" in str(sampler.refused[5])
+
+
 def test_a_sampler_that_cannot_be_made_leaves_no_file_open(
     fake: FakeIdle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,11 +8,12 @@ import struct
 from collections.abc import Callable, Sequence
 from itertools import takewhile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NoReturn
 
 import pytest
 
-from tests.unit.fake_kcore import ACCESSED, LEAF, SPECIAL, USER, VALID, FakeKcore, opened
+from tests.unit.fake_kcore import ACCESSED, LEAF, SPECIAL, USER, VALID, FakeKcore, FakeRoots, opened
 from tests.unit.linux.test_fake import FakeProc
 from udamon.core.target import Target
 from udamon.errors import NotPermitted, NotSupported, OutOfFiles, PauseTooLong, TargetGone, UsageError
@@ -134,6 +135,67 @@ def test_look(machine: Machine, target: Target) -> None:
     assert census.pauses.touched_pages == 3 + 512
     census.close()
     census.close()
+
+
+def end_main_thread(machine: Machine) -> Path:
+    """What the process shows is at its thread 11 from now on. Returns the directory there."""
+    machine.fake.process(9, start_time=100, maps="", state="Z", threads=2)
+    thread = machine.proc / "9/task/11"
+    thread.mkdir()
+    (thread / "stat").write_text("11 (x) S 1\n")
+    (machine.proc / "9/task/9/stat").write_text("9 (x) Z 1\n")
+    (thread / "maps").write_text(MAPS)
+    (thread / "clear_refs").write_text("")
+    (machine.proc / "9/pagemap").rename(thread / "pagemap")
+    (machine.proc / "9/clear_refs").unlink()
+    return thread
+
+
+@pytest.mark.parametrize("clear", ["auto", "cold"])
+def test_a_process_whose_main_thread_has_ended(machine: Machine, target: Target, clear: Clear) -> None:
+    """It is seen by the tables of a thread that lives, and cleared by clear_refs: a pidfd leads to the main thread."""
+    thread = end_main_thread(machine)
+    census = machine.census(clear=clear)
+    census.begin([target])
+    census.prepare(target)
+    assert (thread / "clear_refs").read_text() == "1"
+    assert census.look(target) == FOUND
+    roots = machine.opened.roots
+    assert isinstance(roots, FakeRoots)
+    assert roots.asked == [11]
+    census.close()
+
+
+def test_a_main_thread_that_ends_later(machine: Machine, target: Target) -> None:
+    """The tables are known already; and a thread may end while they are looked for."""
+    census = machine.census()
+    assert census.look(target) == FOUND
+    end_main_thread(machine)
+    assert census.look(target) == FOUND
+    census.forget(target)
+    roots = machine.opened.roots
+    assert isinstance(roots, FakeRoots)
+
+    def of(number: int) -> int:
+        if number == 11:
+            (machine.proc / "9/task/11").rename(machine.proc / "9/task/12")
+            raise ProcessLookupError
+        return roots.root
+
+    machine.opened = machine.opened._replace(
+        roots=SimpleNamespace(of=of, own=roots.own, name="", threads=True)
+    )
+    assert machine.census().look(target) == FOUND
+
+
+def test_a_thread_cannot_be_found_without_btf(machine: Machine, target: Target) -> None:
+    """It is no target that has ended."""
+    end_main_thread(machine)
+    roots = machine.opened.roots
+    assert isinstance(roots, FakeRoots)
+    roots.threads = False
+    with pytest.raises(NotSupported, match="the main thread of process 9 has ended .* use another --via"):
+        machine.census().look(target)
 
 
 def test_only_within_ranges(machine: Machine, target: Target) -> None:

@@ -61,7 +61,7 @@ class Machine:
         self.roots = Roots(place / "proc", place / "sys")
         self.opened = opened(self.kcore.path, self.kcore.virtual(self.root))
         monkeypatch.setattr(pte_sampler, "open_process", lambda process, root: os.pidfd_open(os.getpid()))
-        self.map(PROBE, 0)  # it proves that the tables are the process's own
+        self.probe = self.map(PROBE, 0)  # it proves that the tables are the process's own
 
     def write_maps(self, *, file: bool = False) -> None:
         end = self.start + PAGES // 2 * PAGE_SIZE + HUGE_PAGE_SIZE
@@ -319,6 +319,45 @@ def test_processes_that_went_and_came_back(machine: Machine, sampler: PteSampler
     assert len(os.listdir("/proc/self/fd")) == before - 2
     gone = Target(5, 9, 101)
     assert list(check(machine, sampler, 0, target=gone).answer) == [NO_PAGE]
+
+
+def test_tables_that_are_not_one_process_leave_the_others_answered(
+    machine: Machine, sampler: PteSampler
+) -> None:
+    """A process whose tables and page map disagree has no pages; what was opened for it is closed."""
+    frame = machine.map(0, 0)
+    other = Target(5, 8, 100)
+    machine.fake.process(8, start_time=100, maps=(machine.page_map.parent / "maps").read_text(), smaps="")
+    right = machine.page_map.parent.parent / "8/pagemap"
+    for path, frames in (
+        (right, {0: frame, PROBE: machine.probe, 2 * PAGES: 0}),
+        (machine.page_map, {PROBE: 1}),
+    ):
+        with path.open("r+b" if path.exists() else "wb") as file:
+            for page, number in frames.items():
+                file.seek(machine.address(page) // PAGE_SIZE * 8)
+                file.write(struct.pack("<Q", number and PRESENT | EXCLUSIVE | number))
+    before = len(os.listdir("/proc/self/fd"))
+    slots = Slots()
+    for target in (0, 1):
+        slots.add(target, machine.address(0), machine.address(1), 1)
+    found = sampler.sample([TARGET, other], slots, time.monotonic_ns(), 1, TICK, seed=1)
+    assert [found.answer[list(found.slot).index(slot)] for slot in (0, 1)] == [NO_PAGE, NOT_ACCESSED]
+    assert list(sampler.refused) == [TARGET.index]
+    assert isinstance(sampler.refused[TARGET.index], NotSupported)
+    assert len(os.listdir("/proc/self/fd")) == before + 2
+
+
+def test_a_process_whose_main_thread_has_ended_is_refused(machine: Machine, sampler: PteSampler) -> None:
+    """A pidfd leads to the main thread, which has no memory: each of its pages would be none."""
+    machine.map(0, 0)
+    machine.fake.process(9, start_time=100, maps="", state="Z", threads=2)
+    thread = machine.page_map.parent / "task/11"
+    thread.mkdir()
+    (thread / "stat").write_text("11 (x) S 1\n")
+    (machine.page_map.parent / "task/9/stat").write_text("9 (x) Z 1\n")
+    assert answers(machine, sampler, 0) == [NO_PAGE]
+    assert "main thread of process 9 has ended" in str(sampler.refused[TARGET.index])
 
 
 def test_who_may_not_advise(machine: Machine, sampler: PteSampler) -> None:

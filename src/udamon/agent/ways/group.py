@@ -13,7 +13,7 @@ from udamon.agent.budget import LOOK_NS
 from udamon.agent.cycles import WINDOW_S, looks_of
 from udamon.agent.discovery.model import Service
 from udamon.agent.figures import WORKING_SET, Between, Measured
-from udamon.agent.process import LOCKED, Process
+from udamon.agent.process import LOCKED, NEW, Process
 from udamon.agent.watched import FULL, GROUP, Tools, WatchedService, Way
 from udamon.core.idle_time import SECONDS
 from udamon.errors import OutOfFiles
@@ -57,9 +57,9 @@ class ByGroup(Way):
         return LOOK_NS * 10 + pages * (_PAGE_NS + TOUCH_NS // 4)
 
     def start(self, one: WatchedService, tools: Tools, now_ns: int, usage: int | None) -> None:
-        """Ages the group, unless another monitor watches a process of it, whose bits that would clear."""
+        """Ages the group, unless another monitor watches a process of it, or may: that would clear its bits."""
         self._aged = False
-        if any(each.state == LOCKED for each in one.processes.values()):
+        if any(each.state in (LOCKED, NEW) for each in one.processes.values()):
             return
         groups = set(self._generations.groups(one.service))
         if self._watch is None:

@@ -169,20 +169,16 @@ static void *map(void *address, size_t size, int protection, int flags, int fd, 
         return real_mmap(address, size, protection, flags, fd, offset);
     if (self.busy)
         return next_mmap(address, size, protection, flags, fd, offset);
-    struct live taken;
-    int was_sampled = 0;
+    struct taken taken = {0};
     if ((flags & MAP_FIXED) && (flags & MAP_FIXED_NOREPLACE) != MAP_FIXED_NOREPLACE)
-        was_sampled = forget_mapped((uintptr_t)address, (uintptr_t)address + whole_pages(size), &taken);
+        forget_mapped((uintptr_t)address, (uintptr_t)address + whole_pages(size), &taken);
     /* What may not be accessed is addresses, not memory. */
     int counts = (flags & MAP_ANONYMOUS) && (protection & (PROT_READ | PROT_WRITE));
     int wanted = counts && !fits(whole_pages(size)) && chosen(whole_pages(size));
     void *mapped = next_mmap(address, size, protection, flags, fd, offset);
-    if (mapped == MAP_FAILED) {
-        if (was_sampled)
-            restore_mapped(&taken);
-    } else if (wanted) {
+    settle_mapped(&taken, mapped == MAP_FAILED);
+    if (mapped != MAP_FAILED && wanted)
         sampled_mapping((uintptr_t)mapped, whole_pages(size), caller);
-    }
     return mapped;
 }
 
@@ -202,11 +198,10 @@ EXPORT int munmap(void *address, size_t size)
         return (int)syscall(SYS_munmap, address, size);
     if (self.busy)
         return next_munmap(address, size);
-    struct live taken;
-    int was_sampled = forget_mapped((uintptr_t)address, (uintptr_t)address + whole_pages(size), &taken);
+    struct taken taken;
+    forget_mapped((uintptr_t)address, (uintptr_t)address + whole_pages(size), &taken);
     int failed = next_munmap(address, size);
-    if (failed && was_sampled)
-        restore_mapped(&taken);
+    settle_mapped(&taken, failed);
     return failed;
 }
 
@@ -221,17 +216,15 @@ EXPORT void *mremap(void *old, size_t old_size, size_t size, int flags, ...)
     if (self.busy)
         return next_mremap(old, old_size, size, flags, fixed_address);
     int wanted = !fits(whole_pages(size)) && chosen(whole_pages(size));
+    struct taken replaced = {0}, taken;
     if (flags & MREMAP_FIXED)
-        forget_mapped((uintptr_t)fixed_address, (uintptr_t)fixed_address + whole_pages(size), NULL);
-    struct live taken;
-    int was_sampled = forget_mapped((uintptr_t)old, (uintptr_t)old + whole_pages(old_size), &taken);
+        forget_mapped((uintptr_t)fixed_address, (uintptr_t)fixed_address + whole_pages(size), &replaced);
+    forget_mapped((uintptr_t)old, (uintptr_t)old + whole_pages(old_size), &taken);
     void *mapped = next_mremap(old, old_size, size, flags, fixed_address);
-    if (mapped == MAP_FAILED) {
-        if (was_sampled)
-            restore_mapped(&taken);
-    } else if (wanted) {
+    settle_mapped(&replaced, mapped == MAP_FAILED);
+    settle_mapped(&taken, mapped == MAP_FAILED);
+    if (mapped != MAP_FAILED && wanted)
         sampled_mapping((uintptr_t)mapped, whole_pages(size), CALLER);
-    }
     return mapped;
 }
 

@@ -13,6 +13,10 @@ static uint32_t table_bits, table_used;
 static struct live *mapped;
 static uint32_t mapped_used;
 
+/* Those that calls of all threads have taken out, behind `mapped`: a call that fails because the process has all the
+ * mappings it may have leaves no room to allocate. address 0: given up. */
+static uint32_t kept_used;
+
 static uint64_t *set;
 static uint32_t set_bits, set_used;
 
@@ -94,7 +98,7 @@ void live_clear(void)
     table = NULL;
     table_bits = table_used = 0;
     mapped = NULL;
-    mapped_used = 0;
+    mapped_used = kept_used = 0;
 }
 
 /* The first mapping that ends beyond `address`. */
@@ -125,7 +129,7 @@ int mapped_take(uintptr_t start, uintptr_t end, struct live *taken)
 int mapped_add(const struct live *entry)
 {
     struct live before;
-    if (mapped == NULL && (mapped = pages(sizeof *mapped * MOST_MAPPED)) == NULL)
+    if (mapped == NULL && (mapped = pages(sizeof *mapped * MOST_MAPPED * 2)) == NULL)
         return 0;
     while (mapped_take(entry->address, entry->address + entry->size, &before))
         ; /* their end was not seen */
@@ -136,6 +140,29 @@ int mapped_add(const struct live *entry)
     mapped[at] = *entry;
     mapped_used++;
     return 1;
+}
+
+int kept_add(const struct live *entry, uint32_t *at)
+{
+    if (kept_used == MOST_MAPPED)
+        return 0;
+    if (at != NULL)
+        *at = kept_used;
+    mapped[MOST_MAPPED + kept_used++] = *entry;
+    return 1;
+}
+
+const struct live *kept_at(uint32_t at)
+{
+    return at < kept_used ? &mapped[MOST_MAPPED + at] : NULL;
+}
+
+void kept_drop(uint32_t at, uint32_t number)
+{
+    for (uint32_t i = at; i < at + number && i < kept_used; i++)
+        mapped[MOST_MAPPED + i].address = 0;
+    while (kept_used > 0 && mapped[MOST_MAPPED + kept_used - 1].address == 0)
+        kept_used--;
 }
 
 static uint32_t place_of(const uint64_t *in, uint32_t bits, uint64_t hash)

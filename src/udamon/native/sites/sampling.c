@@ -296,41 +296,34 @@ int forget(uintptr_t address, struct live *taken)
     return was_sampled;
 }
 
-static void restored(const struct live *taken, int (*add)(const struct live *))
+void restore(const struct live *taken)
 {
     int before = errno;
     self.busy++;
     if (begin()) {
-        keep(taken, add);
+        keep(taken, live_add);
         unlock();
     }
     self.busy--;
     errno = before;
 }
 
-void restore(const struct live *taken)
-{
-    restored(taken, live_add);
-}
-
-void restore_mapped(const struct live *taken)
-{
-    forget_mapped(taken->address, taken->address + taken->size, NULL);
-    restored(taken, mapped_add);
-}
-
-int forget_mapped(uintptr_t start, uintptr_t end, struct live *taken)
+void forget_mapped(uintptr_t start, uintptr_t end, struct taken *taken)
 {
     struct live one;
-    int number = 0;
+    taken->number = 0;
     if (self.busy || !enabled() || start >= end)
-        return 0;
+        return;
     int before = errno;
     self.busy++;
     if (begin()) {
         while (mapped_take(start, end, &one)) {
-            if (number++ == 0 && taken != NULL)
-                *taken = one;
+            if (taken->number == 0) {
+                taken->first = one;
+                taken->number = 1;
+            } else if (kept_add(&one, taken->number == 1 ? &taken->more : NULL)) {
+                taken->number++; /* else it could not be restored */
+            }
             uncount(one.address);
             write_freed(one.address);
             uintptr_t end_of_one = one.address + one.size;
@@ -343,5 +336,42 @@ int forget_mapped(uintptr_t start, uintptr_t end, struct live *taken)
     }
     self.busy--;
     errno = before;
-    return number > 0;
+}
+
+static int still_mapped(const struct live *one)
+{
+    return syscall(SYS_msync, one->address, one->size, MS_ASYNC) == 0 || errno != ENOMEM;
+}
+
+static void restore_one(const struct live *one)
+{
+    struct live part;
+    if (!still_mapped(one))
+        return;
+    while (mapped_take(one->address, one->address + one->size, &part)) { /* what was left on either side */
+        uncount(part.address);
+        write_freed(part.address);
+    }
+    keep(one, mapped_add);
+}
+
+void settle_mapped(const struct taken *taken, int failed)
+{
+    if (taken->number == 0 || (taken->number == 1 && !failed))
+        return;
+    int before = errno;
+    self.busy++;
+    if (begin()) {
+        if (failed) {
+            restore_one(&taken->first);
+            const struct live *next;
+            for (uint32_t i = 0; i + 1 < taken->number && (next = kept_at(taken->more + i)) != NULL; i++)
+                restore_one(next);
+        }
+        if (taken->number > 1)
+            kept_drop(taken->more, taken->number - 1);
+        unlock();
+    }
+    self.busy--;
+    errno = before;
 }

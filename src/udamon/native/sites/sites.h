@@ -33,6 +33,13 @@ struct live {
     uint64_t stack;     /* hash of the stack */
 };
 
+/* Mappings that were forgotten, and may have to be restored. */
+struct taken {
+    uint32_t number;
+    uint32_t more; /* where those behind the first are kept (live.c) */
+    struct live first;
+};
+
 /* A counter for each page of addresses (modulo the table): 0 where no sampled allocation begins. */
 extern uint8_t filter[1u << FILTER_BITS];
 
@@ -82,9 +89,10 @@ int forget(uintptr_t address, struct live *taken);
 /* Take back `forget`: the block was not freed. */
 void restore(const struct live *taken);
 /* Forget what is mapped in [start, end), as it is about to be unmapped or replaced; what is left of a mapping on
- * either side stays. 1 and the first of them in `taken` (if not NULL) when one had been sampled. */
-int forget_mapped(uintptr_t start, uintptr_t end, struct live *taken);
-void restore_mapped(const struct live *taken);
+ * either side stays. They are kept in `taken` until `settle_mapped`. */
+void forget_mapped(uintptr_t start, uintptr_t end, struct taken *taken);
+/* The call has ended. Where it failed, take `forget_mapped` back: of what is still mapped. */
+void settle_mapped(const struct taken *taken, int failed);
 
 /* live.c: called with the lock held */
 int live_add(const struct live *entry); /* 0 where there is no room */
@@ -92,6 +100,11 @@ int live_take(uintptr_t address, struct live *taken);
 int mapped_add(const struct live *entry);
 /* The first sampled mapping that has a byte in [start, end) is taken out; 0 where there is none. */
 int mapped_take(uintptr_t start, uintptr_t end, struct live *taken);
+/* Keep what was taken out for the time of a call; where it is comes in `at` (if not NULL), the next ones follow it as
+ * long as the lock is held. 0 where there is no room; NULL where it is not kept. `kept_drop` gives up those of a call. */
+int kept_add(const struct live *entry, uint32_t *at);
+const struct live *kept_at(uint32_t at);
+void kept_drop(uint32_t at, uint32_t number);
 void live_clear(void);
 /* What the ring has been told already, stacks and calls of Python, by their hashes. `told_add` is 1 when one was not in
  * the set and now is, 0 when it was, -1 where there is no room; `told_drop` is for the one that was added last. */
