@@ -143,8 +143,9 @@ def _given(report: right_size.RightSize, found: recommend.Recommendation) -> dic
 
 
 def _ages(found: AgesReport) -> dict[str, Any]:
-    """`rows`: [idle for, bytes at least, bytes at most], as far as is known."""
-    known = zip(LABELS, found.found.cold_low, found.found.cold_high, strict=True)
+    """`rows`: [idle for, bytes at least, bytes at most], as far as is known. `estimate`: None where that was measured,
+    else "with bounds", or "without bounds", where both are the estimate itself."""
+    known = zip(LABELS, *(found.bounds or (found.cold, found.cold)), strict=True)
     return {
         "resident_bytes": round(found.found.size),
         "shared": found.shared,
@@ -154,6 +155,7 @@ def _ages(found: AgesReport) -> dict[str, Any]:
             for label, low, high in known
             if low is not None and high is not None
         ],
+        "estimate": None if found.measured else "without bounds" if found.bounds is None else "with bounds",
         "why": found.why,
     }
 

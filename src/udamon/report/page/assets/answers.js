@@ -53,10 +53,15 @@ const answers = (data) => {
   );
 };
 
+const IDLE_KEYS = {
+  "with bounds": [["idle", "not touched for so long, at least"], ["idle perhaps", "up to at most"]],
+  "without bounds": [["idle", "not touched for so long, by estimate"]],
+};
+
 const ages = (data) => {
   find("ages-section").hidden = data.ages.rows.length === 0;
   const rows = data.ages.rows.map(([label, low, high]) => [label, { low, high }, "idle"]);
-  find("ages").append(legendOf([["idle", "surely not touched for so long"], ["idle perhaps", "perhaps"]]), boundBars(rows, data.ages.resident_bytes));
+  find("ages").append(legendOf(IDLE_KEYS[data.ages.estimate] ?? [["idle", "surely not touched for so long"], ["idle perhaps", "perhaps"]]), boundBars(rows, data.ages.resident_bytes));
   find("ages-words").textContent = [
     `Of ${data.ages.shared ? "at most " : ""}${size(data.ages.resident_bytes)} resident at the end, watched for ${time(data.ages.seconds)}: of longer times nothing is known.`,
     data.ages.why === null ? "" : `${data.ages.why[0].toUpperCase()}${data.ages.why.slice(1)}.`,
