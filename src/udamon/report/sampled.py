@@ -32,6 +32,9 @@ BOUNDED = (
     "it is estimated from checks of single pages, and which pages were accessed in every window is not known"
 )
 
+TOGETHER_TARGET = -1
+"""Stands for all targets, where they may have pages in common."""
+
 WINDOWS = """
     SELECT seq, target, "begin", time, there, there AS there_low,
         coalesce(low, 0) AS low, coalesce(high, there) AS high, ticks
@@ -44,8 +47,8 @@ WINDOWS = """
 """
 """Each window of a target: bytes there, and touched of them at least and at most."""
 MOMENTS = """
-    SELECT bounds.seq AS seq, CAST(-1 AS INTEGER) AS target, "begin", bounds.time AS time, resident_high AS there,
-        resident_low AS there_low, low, high
+    SELECT bounds.seq AS seq, CAST({together} AS INTEGER) AS target, "begin", bounds.time AS time,
+        resident_high AS there, resident_low AS there_low, low, high
     FROM ({bounds}) AS bounds JOIN (SELECT seq, min("begin") AS "begin" FROM regions GROUP BY seq) AS windows
         ON bounds.seq = windows.seq
 """
@@ -121,7 +124,7 @@ def spans(source: RecordingSource, age_ns: int) -> str:
     of_targets = _spans(WINDOWS.format(once=source.filters.once), age_ns)
     if not groups.needed(source):
         return of_targets
-    together = _spans(MOMENTS.format(bounds=groups.query_of(source)), age_ns)
+    together = _spans(MOMENTS.format(bounds=groups.query_of(source), together=TOGETHER_TARGET), age_ns)
     return TOGETHER.format(spans=together, of_targets=of_targets)
 
 

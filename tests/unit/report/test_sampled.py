@@ -15,7 +15,10 @@ from tests.unit.snapshots import MS, recorded
 from udamon.model import Event, Snapshot
 from udamon.record.reader import Recording
 from udamon.report import sampled as bounds
+from udamon.report import size
+from udamon.report.catalog import Catalog
 from udamon.report.source import RecordingSource
+from udamon.report.terminal import Terminal
 from udamon.units import MIB
 
 
@@ -149,6 +152,33 @@ def test_rates_have_the_bounds_of_what_was_touched(
     found, *bounds_of, estimate = checked(capsys, named, *words)
     assert (found, estimate) == (status, None)
     assert bounds_of == pytest.approx([low, high])
+
+
+def test_a_size_has_bounds_of_what_was_cold(named: Path) -> None:
+    """At least 4 of 8 MiB were touched in each window: 4 MiB are cold at most, of the heap, and 2 of the stack."""
+    recording = Recording(named)
+    with RecordingSource(recording) as source:
+        report = size.measure(source)
+    found = size.document(report, Catalog(recording), size.NextStep("", ""))
+    assert (found["cold_seconds"], found["cold_why"]) == (2, None)
+    assert found["cold_bytes"] == {"low": 0, "high": 4 * MIB}
+    assert found["cold_estimate_bytes"] == found["targets"][0]["cold_estimate_bytes"]
+    by_name = {one["label"]: one for one in found["mappings"]}
+    assert by_name["heap"]["cold_bytes"] == {"low": 0, "high": 4 * MIB}
+    assert by_name["stack"]["cold_bytes"] == {"low": 0, "high": 2 * MIB}
+
+
+def test_a_size_without_bounds_is_called_an_estimate(tmp_path: Path) -> None:
+    windows = [shot(seq, 4, None, None) for seq in range(25)]
+    recording = recorded(tmp_path / "a", windows, via="idle", policy="damon")
+    with RecordingSource(recording) as source:
+        report = size.measure(source)
+    found = size.document(report, Catalog(recording), size.NextStep("", ""))
+    assert (found["cold_bytes"], found["cold_why"]) == (None, bounds.UNBOUNDED)
+    assert found["cold_estimate_bytes"] == found["targets"][0]["cold_estimate_bytes"] is not None
+    assert found["targets"][0]["cold_bytes"] is None
+    text = str(size.render(report, Catalog(recording), Terminal(80, 0, True), size.NextStep("x", "y")))
+    assert "an estimate (error unknown)" in text
 
 
 LIMITS = [

@@ -37,6 +37,8 @@ const same = (bytes) => ({ low: bytes, high: bytes });
 const answers = (data) => {
   const { size: found, right_size: right } = data;
   const rows = [["needed", found.needed_bytes, "hot"], ["resident, most", same(found.resident_bytes), "second"]];
+  const estimate = found.cold_bytes === null ? found.cold_estimate_bytes : null;
+  if (estimate !== null) rows.push([`cold, by an estimate of unknown error: not touched for ${time(found.cold_seconds)}`, { low: estimate, high: estimate }, "idle"]);
   if (found.cold_bytes !== null) rows.push([`cold, reclaimable: not touched for ${time(found.cold_seconds)}`, found.cold_bytes, "idle"]);
   if (right !== null) rows.push(["recommended request", same(right.request_bytes), "second"], ["recommended limit", same(right.limit_bytes), "second"]);
   find("size").append(legendOf([["hot", "accessed"], ["idle", "not accessed"], ["second", "resident, or recommended"], ["hot perhaps", "between at least and at most"]]), boundBars(rows));
