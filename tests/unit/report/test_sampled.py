@@ -14,8 +14,8 @@ from tests.unit.report.test_estimates import START, sampled, shot
 from tests.unit.snapshots import MS, recorded
 from udamon.model import Event, Snapshot
 from udamon.record.reader import Recording
+from udamon.report import hot_cold, size
 from udamon.report import sampled as bounds
-from udamon.report import size
 from udamon.report.catalog import Catalog
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal
@@ -166,6 +166,23 @@ def test_a_size_has_bounds_of_what_was_cold(named: Path) -> None:
     by_name = {one["label"]: one for one in found["mappings"]}
     assert by_name["heap"]["cold_bytes"] == {"low": 0, "high": 4 * MIB}
     assert by_name["stack"]["cold_bytes"] == {"low": 0, "high": 2 * MIB}
+
+
+def test_mappings_have_bounds_of_their_own(named: Path) -> None:
+    """The same as of limits on rates, for the touched bytes and the rate of each; never without the estimate."""
+    recording = Recording(named)
+    with RecordingSource(recording) as source:
+        report = hot_cold.measure(source)
+    found = hot_cold.document(report, Catalog(recording))
+    by_name = {one["label"]: one for one in found["mappings"]}
+    assert found["why"] is None
+    assert by_name["heap"]["bounds"] == {"low": 2 * MIB, "high": 5 * MIB}
+    assert by_name["stack"]["bounds"] == {"low": 0, "high": 2 * MIB}
+    assert by_name["heap"]["rate_bounds"]["low"] == pytest.approx(2 / 6 / 20)
+    assert by_name["heap"]["rate_bounds"]["high"] == pytest.approx(5 / 6)
+    assert "--json has bounds of each mapping" in str(
+        hot_cold.render(report, Catalog(recording), Terminal(200, 0, True))
+    )
 
 
 def test_a_size_without_bounds_is_called_an_estimate(tmp_path: Path) -> None:
