@@ -14,7 +14,7 @@ from tests.unit.report.test_estimates import START, sampled, shot
 from tests.unit.snapshots import MS, recorded
 from udamon.model import Event, Snapshot
 from udamon.record.reader import Recording
-from udamon.report import hot_cold, size
+from udamon.report import hot_cold, right_size, size
 from udamon.report import sampled as bounds
 from udamon.report.catalog import Catalog
 from udamon.report.source import RecordingSource
@@ -183,6 +183,18 @@ def test_mappings_have_bounds_of_their_own(named: Path) -> None:
     assert "--json has bounds of each mapping" in str(
         hot_cold.render(report, Catalog(recording), Terminal(200, 0, True))
     )
+
+
+def test_what_serves_accesses_is_an_estimate(named: Path) -> None:
+    """How often which memory was accessed has no bounds; the interval is of chance over time alone."""
+    with RecordingSource(Recording(named)) as source:
+        report = right_size.measure(source, 0.9, seed=1)
+    found = right_size.document(report)
+    assert found["bytes"] == report.high
+    assert found["interval"] is not None
+    assert (found["bounds"], found["saved_bounds"], found["why"]) == (None, None, right_size.ESTIMATED)
+    assert {(one["low"], one["high"]) for one in found["curve"]} == {(None, None)}
+    assert "estimated from checks of single pages" in str(right_size.render(report, Terminal(200, 0, True)))
 
 
 def test_a_size_without_bounds_is_called_an_estimate(tmp_path: Path) -> None:

@@ -138,8 +138,12 @@ def _wall(page: PageContents) -> float | None:
 
 
 def _given(report: right_size.RightSize, found: recommend.Recommendation) -> dict[str, Any]:
-    curve = right_size.document(report)["curve"]
-    return recommend.document(found) | {"curve": curve}
+    """The curve's `low` and `high` are alike where it is known, or estimated."""
+    curve = [
+        {"serve": share, "bytes": most if least == most else None, "low": least, "high": most}
+        for share, least, most in report.curve
+    ]
+    return recommend.document(found) | {"curve": curve, "estimated": report.estimated}
 
 
 def _ages(found: AgesReport) -> dict[str, Any]:
