@@ -40,6 +40,7 @@ MARKER = (
 )
 
 
+_ALLOWED = ("allow_damaged", "allow_estimates")
 _SEVERAL = ("max_rate", "min_rate")
 _TEXT = 'give text as on the command line, such as "2GiB", "60%" or "5s"'
 _EXAMPLES = {
@@ -63,32 +64,33 @@ class Recorded:
 
         Raises AssertionError with a line for each limit when one does not hold or is not decided; UsageError for what
         is no limit; UdamonError when the recording cannot be read. With `allow_damaged` what is left of a damaged
-        one decides.
+        one decides, with `allow_estimates` estimates of which no bounds are known.
         """
         __tracebackhide__ = True
         self._check(*_limits(limits))
 
-    def _check(self, asked: CheckLimits, allow_damaged: bool) -> None:
+    def _check(self, asked: CheckLimits, allowed: Mapping[str, bool]) -> None:
         __tracebackhide__ = True
         from udamon.record.reader import Recording
         from udamon.report import checks
         from udamon.report.source import RecordingSource
 
         with RecordingSource(Recording(self.path)) as source:
-            found = checks.measure(source, asked, allow_damaged=allow_damaged)
+            found = checks.measure(source, asked, **allowed)
         if not all(check.holds for check in found):
             raise AssertionError(lines([f"udamon check of {self.path}:", checks.render(found)]))
 
 
-def _limits(given: Mapping[str, Any]) -> tuple[CheckLimits, bool]:
-    """Limits as a test gives them, and whether a damaged recording decides. Raises UsageError."""
+def _limits(given: Mapping[str, Any]) -> tuple[CheckLimits, dict[str, bool]]:
+    """Limits as a test gives them, and by which recordings and figures they may be decided. Raises UsageError."""
     from udamon.report.check_limits import CheckLimits
 
     __tracebackhide__ = True
     found = dict(given)
-    allow_damaged = found.pop("allow_damaged", False)
-    if not isinstance(allow_damaged, bool):
-        raise UsageError(f"allow_damaged {shown(allow_damaged)} is neither True nor False; give one of them.")
+    allowed = {name: found.pop(name, False) for name in _ALLOWED}
+    for name, value in allowed.items():
+        if not isinstance(value, bool):
+            raise UsageError(f"{name} {shown(value)} is neither True nor False; give one of them.")
     known = CheckLimits.parse.__kwdefaults__ or {}
     for name, value in found.items():
         if name not in known:
@@ -111,7 +113,7 @@ def _limits(given: Mapping[str, Any]) -> tuple[CheckLimits, bool]:
             )
     if all(value is None or name in ("level", "cold_age") for name, value in found.items()):
         raise UsageError('there is no limit; give one of the flags of udamon check, such as max_wss="2GiB".')
-    return CheckLimits.parse(**found), allow_damaged
+    return CheckLimits.parse(**found), allowed
 
 
 class Fixture:

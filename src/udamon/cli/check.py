@@ -27,6 +27,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-damaged", action="store_true", help="decide by what is left of a damaged recording"
     )
+    parser.add_argument(
+        "--allow-estimates", action="store_true", help="decide by estimates of which no bounds are known"
+    )
     reading.configure(parser)
     group = parser.add_argument_group("limits (at least one)")
     group.add_argument("--max-wss", metavar="SIZE", help="the working set is at most this")
@@ -125,7 +128,9 @@ def _checked(args: argparse.Namespace) -> int:
         RecordingSource(open_recording(args.file, line.step, reading.limits(args)), filters) as source,
         reading.telling_damage(source.recordings),
     ):
-        found = checks.measure(source, limits, allow_damaged=args.allow_damaged)
+        found = checks.measure(
+            source, limits, allow_damaged=args.allow_damaged, allow_estimates=args.allow_estimates
+        )
         keys, said = common_keys(source), common_lines(source)
     status = {True: 0, False: 1, None: NOT_DECIDED}[checks.verdict(found)]
     console.answer(status)

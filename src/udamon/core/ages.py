@@ -5,17 +5,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from udamon.core.idle_time import LABELS, SECONDS, Cold, IdleTimes, Seen, Together, once, total
 from udamon.model import MAPPING, NOWHERE, Snapshot, is_census
 from udamon.units import format_size
 
 SAMPLED = "a region that was accessed at all counts with all of its bytes"
+BOUNDED = "bounds, of 95 % confidence, take what was accessed in one window for other memory than in the next"
+UNBOUNDED = "how far these estimates may be from the truth is not known"
 PARTS = "of regions that were accessed in part it is not known which part that was"
 GAPS = "there were times that nobody looked"
 ONCE = "pages that several mappings have count once, and which of them were accessed is not always known"
 NO_PAGES = "by mapping it is not known whether the bytes accessed in one window are those of another"
+
+
+class SampleBounds(NamedTuple):
+    """Of samples: bytes that are idle at least and at most, for each of SECONDS; None for longer than was watched."""
+
+    low: list[float | None]
+    high: list[float | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +33,8 @@ class AgesReport:
 
     `measured`: how much of a region was accessed; `parts`: of some it was a part; `gaps`: at times nobody looked;
     `shared`: mappings may have pages in common, each of which counts once, and there are at most `found.size` bytes.
-    With none of them, lower and upper bounds are the same.
+    With none of them, lower and upper bounds are the same. Where not `measured`, figures are estimates, and `sampled`
+    has bounds of those of idle memory, where they are known.
     """
 
     found: Cold
@@ -34,10 +44,15 @@ class AgesReport:
     parts: bool
     gaps: bool
     shared: bool
+    sampled: SampleBounds | None = None
 
     @property
     def exact(self) -> bool:
-        """Whether lower and upper bounds are the same."""
+        """Whether it was measured, and lower and upper bounds are the same."""
+        return self.measured and self._alike
+
+    @property
+    def _alike(self) -> bool:
         found = self.found
         return not (self.parts or self.gaps) and (found.cold_low, found.promoted_low) == (
             found.cold_high, found.promoted_high
@@ -46,10 +61,10 @@ class AgesReport:
     @classmethod
     def of(
         cls, alive: Iterable[IdleTimes], begin_ns: int, grain: str, *, measured: bool,
-        together: Together | None = None,
+        together: Together | None = None, sampled: SampleBounds | None = None,
     ) -> AgesReport:  # fmt: skip
         """Of the targets that have memory at the end; somebody was watched from `begin_ns` on. `together`: where they
-        may have pages in common."""
+        may have pages in common. `sampled`: bounds where not `measured`."""
         targets = list(alive)
         summed = total(one.told() for one in targets)
         return cls(
@@ -60,12 +75,25 @@ class AgesReport:
             any(one.parts for one in targets),
             any(one.gaps for one in targets),
             together is not None,
+            sampled,
         )
 
     @property
     def cold(self) -> list[float | None]:
-        """What is surely that cold, where that was measured."""
-        return self.found.cold_low
+        """What is surely that cold, where that was measured; else an estimate, within its bounds."""
+        if self.sampled is None:
+            return self.found.cold_low
+        return [
+            one if one is None or low is None or high is None else min(max(one, low), high)
+            for one, low, high in zip(self.found.cold_low, *self.sampled, strict=True)
+        ]
+
+    @property
+    def bounds(self) -> tuple[list[float | None], list[float | None]] | None:
+        """Of idle memory, at least and at most; None where it is exact, and where an estimate has none."""
+        if self.measured:
+            return None if self.exact else (self.found.cold_low, self.found.cold_high)
+        return self.sampled
 
     @property
     def promoted(self) -> list[float | None]:
@@ -78,12 +106,12 @@ class AgesReport:
         """Why figures are no exact ones; None where they are."""
         found = []
         if not self.measured:
-            found.append(SAMPLED)
-        elif self.parts or not (self.exact or self.gaps or self.shared):
+            found += [SAMPLED, UNBOUNDED if self.sampled is None else BOUNDED]
+        elif self.parts or not (self._alike or self.gaps or self.shared):
             found.append(NO_PAGES if self.grain == MAPPING else PARTS)
         if self.gaps:
             found.append(GAPS)
-        if self.shared and not self.exact:
+        if self.shared and not self._alike:
             found.append(ONCE)
         return "; ".join(found) or None
 
@@ -93,6 +121,10 @@ def _by_seconds(values: list[float | None]) -> dict[str, int | None]:
         str(seconds): None if value is None else round(value)
         for seconds, value in zip(SECONDS, values, strict=True)
     }
+
+
+def _both(low: list[float | None], high: list[float | None]) -> dict[str, Any]:
+    return {"low": _by_seconds(low), "high": _by_seconds(high)}
 
 
 def document(report: AgesReport) -> dict[str, Any]:
@@ -105,13 +137,10 @@ def document(report: AgesReport) -> dict[str, Any]:
         "cold_bytes": _by_seconds(report.cold),
         "promoted_bytes": _by_seconds(report.promoted),
         "bounds": None
-        if report.exact
+        if report.bounds is None
         else {
-            name: {"low": _by_seconds(low), "high": _by_seconds(high)}
-            for name, low, high in (
-                ("cold_bytes", found.cold_low, found.cold_high),
-                ("promoted_bytes", found.promoted_low, found.promoted_high),
-            )
+            "cold_bytes": _both(*report.bounds),
+            "promoted_bytes": _both(found.promoted_low, found.promoted_high) if report.measured else None,
         },
         "why": report.why,
     }
@@ -127,6 +156,10 @@ def sentence(report: AgesReport) -> str | None:
         return None
     cold, more = format_size(report.cold[at] or 0.0), "" if report.exact else " or more"
     size = f"{'at most ' if report.shared else ''}{format_size(report.found.size)}"
+    if not report.measured:
+        low, high = (0.0, 0.0) if report.sampled is None else (side[at] or 0.0 for side in report.sampled)
+        error = "error unknown" if report.sampled is None else f"{format_size(low)} to {format_size(high)}"
+        return f"not touched for at least {LABELS[at]}: {cold} of {size}, an estimate ({error})"
     return f"not touched for at least {LABELS[at]}: {cold}{more} of {size}"
 
 

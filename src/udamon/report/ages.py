@@ -2,7 +2,8 @@
 
 The cold-age and promotion histograms of far memory (Lagar-Cavilla et al. 2019), from windows: udamon.core.idle_time. A
 census says how many bytes of a region were accessed. Of samples, and of other tools' files, a region counts as accessed
-with all of its bytes where it was at all, as DAMON assumes.
+with all of its bytes where it was at all, as DAMON assumes: an estimate, of samples by `adaptive` with bounds
+(udamon.report.sampled).
 
 Pages that several mappings have count once (udamon.report.groups). Of the group's bytes were idle for a time
 
@@ -22,10 +23,10 @@ from typing import Any
 
 from udamon import text
 from udamon.core import ages
-from udamon.core.ages import AgesReport, sentence
+from udamon.core.ages import AgesReport, SampleBounds, sentence
 from udamon.core.idle_time import LABELS, SECONDS, IdleTimes, Seen, Together, alone, total
 from udamon.model import is_census
-from udamon.report import groups
+from udamon.report import groups, sampled
 from udamon.report.grain import grain_of
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, table
@@ -46,6 +47,8 @@ MOMENTS = """
     ) AS windows ON bounds.seq = windows.seq ORDER BY bounds.seq
 """
 """Of all targets together in each window: bytes accessed and there, at least and at most."""
+
+SPANS_END = "SELECT sum(low), sum(high) FROM ({spans}) AS spans WHERE seq = (SELECT max(seq) FROM regions)"
 
 Windows = Iterator[tuple[tuple[int, int, int, int], list[tuple[Seen, float]]]]
 """(seq, target, begin, end) of each, and its regions with the bytes that nothing else maps."""
@@ -76,13 +79,29 @@ def measure(source: RecordingSource) -> AgesReport:
     if together:
         always = measured and not any(idle.gaps for idle in targets.values())
         known = _together(source, [lone[target] for target in alive], measured=measured, always=always)
+    watched = max(targets[target].end_ns for target in alive) - begin
     return AgesReport.of(
         (targets[target] for target in alive),
         begin,
         grain_of(source.recording),
         measured=measured,
         together=known,
+        sampled=_sampled(source, watched) if not measured and groups.estimated(source) else None,
     )
+
+
+def _sampled(source: RecordingSource, watched_ns: int) -> SampleBounds:
+    """Of what is there at the end; None for longer than was watched."""
+    low: list[float | None] = []
+    high: list[float | None] = []
+    for seconds in SECONDS:
+        found: tuple[float | None, float | None] = None, None
+        if seconds * 1_000_000_000 <= watched_ns:
+            spans = sampled.spans(source, seconds * 1_000_000_000)
+            found = source.query(SPANS_END.format(spans=spans))[0]
+        low.append(found[0])
+        high.append(found[1])
+    return SampleBounds(low, high)
 
 
 def _together(
@@ -131,16 +150,19 @@ def render(report: AgesReport, terminal: Terminal) -> Shown:
             [f"{format_size(size)} were watched for {watched}: too short to tell of {LABELS[0]}"]
         )
     lines: list[Shown | str] = [first, ""]
-    rows = [["idle for", "bytes", "share", "touched again after"]]
+    bounded = not report.measured and report.bounds is not None
+    rows = [["idle for", "bytes", *(["bounds"] if bounded else []), "share", "touched again after"]]
     bars = []
-    for label, cold, again in zip(LABELS, report.cold, report.promoted, strict=True):
+    sides = report.bounds or (report.cold, report.cold)
+    for label, cold, again, low, high in zip(LABELS, report.cold, report.promoted, *sides, strict=True):
         if cold is None:
             break
         share = cold / size if size else 0.0
         again_text = "-" if again is None else format_size(again)
-        rows.append([label, format_size(cold), format_share(share), again_text])
-        bars.append(terminal.bar(share, max(8, terminal.width - 52)))
-    shown = table(rows, ">>>>")
+        between = [f"{format_size(low or 0.0)} to {format_size(high or 0.0)}"] if bounded else []
+        rows.append([label, format_size(cold), *between, format_share(share), again_text])
+        bars.append("" if bounded else terminal.bar(share, max(8, terminal.width - 52)))
+    shown = table(rows, ">" * len(rows[0]))
     lines.append(shown[0])
     lines += [text.line(line, f"  {bar}" if bar else "") for line, bar in zip(shown[1:], bars, strict=True)]
     longer = next((label for label, cold in zip(LABELS, report.cold, strict=True) if cold is None), None)

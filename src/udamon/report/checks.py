@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from udamon.errors import UsageError
-from udamon.report import groups, hot_cold, right_size, wss
+from udamon.report import groups, hot_cold, right_size, sampled, wss
 from udamon.report.catalog import Catalog
 from udamon.report.check_limits import CheckLimits
 from udamon.report.diff import footprint_of
@@ -26,17 +27,28 @@ COLD = f"""
         FROM shared_regions WHERE start IS NOT NULL AND time >= {{edge}} AND {{once}}
     ) AS there
 """
+SPANS = "SELECT sum(low), sum(high), sum(there) FROM ({spans}) AS spans WHERE time >= {edge}"
 GRAIN = "refs tells how much of a mapping was accessed, and not for how long the rest of it was not"
 LENGTH = 'SELECT max(time) - min("begin"), count(DISTINCT seq) FROM regions'
 TELLING = "SELECT max(time), count(DISTINCT seq) FILTER (WHERE time >= {edge}) FROM regions"
 """The end, and the windows that could tell: before so much time had passed, nothing can be known to be so cold."""
 
 
-def measure(source: RecordingSource, limits: CheckLimits, *, allow_damaged: bool = False) -> list[Check]:
-    """Each assertion that is asked for, in a fixed order; without a snapshot figures are not known. Raises UsageError
-    for a mapping that is not there."""
+def measure(
+    source: RecordingSource,
+    limits: CheckLimits,
+    *,
+    allow_damaged: bool = False,
+    allow_estimates: bool = False,
+) -> list[Check]:
+    """Each assertion that is asked for, in a fixed order; without a snapshot figures are not known. With
+    `allow_estimates`, estimates of which no bounds are known decide. Raises UsageError for a mapping that is not
+    there."""
     try:
-        found = _figures(source, limits)
+        found = [
+            (kind, replace(figure, allowed=allow_estimates), limit)
+            for kind, figure, limit in _figures(source, limits)
+        ]
     except NoSnapshots as nothing:
         found = _unknown(limits, str(nothing).removesuffix("."))
     doubt = doubts(source, allow_damaged=allow_damaged)  # reading may have found more of it
@@ -50,7 +62,8 @@ def _figures(source: RecordingSource, limits: CheckLimits) -> list[tuple[LimitKi
         found += _length(source, limits)
     if limits.max_wss is not None or limits.min_wss is not None:
         report = wss.measure(source, bins=1)
-        found += _sizes("wss", "working set", report, limits.level, limits.max_wss, limits.min_wss)
+        error = sampled.unbounded(source)
+        found += _sizes("wss", "working set", report, limits.level, limits.max_wss, limits.min_wss, error)
     if limits.max_footprint is not None:
         report = wss.measure(source, footprint_of(source), bins=1)
         found += _sizes("footprint", "footprint", report, limits.level, limits.max_footprint, None)
@@ -126,13 +139,21 @@ def _snapshots(number: float) -> str:
 
 
 def _sizes(
-    name: str, words: str, report: wss.WorkingSet, level: str, most: int | None, least: int | None
+    name: str,
+    words: str,
+    report: wss.WorkingSet,
+    level: str,
+    most: int | None,
+    least: int | None,
+    unbounded: str | None = None,
 ) -> Iterator[tuple[LimitKind, Figure, float]]:
     by_reads = int(report.definition == "touched")
     why = right_size.SHARED if report.group is not None else wss.SAMPLED if report.sampled else wss.OTHERS
     figure = Figure.between(*report.bounds(level), why)
     if level in PERCENTS and report.why is not None:
         figure = Figure(None, None, report.why)
+    elif unbounded is not None:
+        figure = Figure.estimated(report.bounds(level)[1], unbounded)
     for limit, prefix, extreme in ((most, "max", "max"), (least, "min", "min")):
         if limit is not None:
             # A larger maximum cannot be undone by snapshots that are missing.
@@ -172,7 +193,17 @@ def _cold(source: RecordingSource, most: float, age_ns: int) -> tuple[LimitKind,
     cold, private, untouched, total = found[0]
     if not total:
         raise source.nothing()
-    low = high = (cold or 0.0) / total
+    estimate = (cold or 0.0) / total
+    if (error := sampled.unbounded(source)) is not None:
+        return kind._replace(whole=total / count), Figure.estimated(estimate, error), most
+    if groups.estimated(source):
+        low, high, total = source.query(SPANS.format(spans=sampled.spans(source, age_ns), edge=edge))[0]
+        return (
+            kind._replace(whole=total / count),
+            Figure.between(low / total, high / total, sampled.BOUNDED),
+            most,
+        )
+    low = high = estimate
     why = ""
     if groups.needed(source):
         touched, there = source.query(
@@ -193,13 +224,17 @@ def _cold_words(age_ns: int) -> str:
 def _rates(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[LimitKind, Figure, float]]:
     lines = hot_cold.measure(source, offsets=False).lines
     catalog = Catalog(source.recording)
+    error = sampled.unbounded(source)
+    means = sampled.means(source) if groups.estimated(source) else {}
     for prefix, asked in (("max", limits.max_rate_of), ("min", limits.min_rate_of)):
         for name, limit in asked:
             use, sure = hot_cold.Use(), 0.0
+            sizes: dict[int, float] = {}
             for line in lines:
                 if matches(name, (line.owner.name, line.owner.label, line.owner.kind)):
                     use.add(line.use)
                     sure += 0.0 if catalog.upper_bound(line.owner.kind) else line.use.heat
+                    sizes[line.owner.target] = sizes.get(line.owner.target, 0.0) + line.use.resident
             if not use.size:
                 raise UsageError(
                     f"no mapping of {source.recording.path} is called {name!r}; udamon report mappings lists them."
@@ -208,8 +243,16 @@ def _rates(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[Limit
                 f"{prefix}-rate {name}", f"access rate of {name}", _percent, _full_percent, prefix == "max",
                 whole=use.resident or None, by_reads=1,
             )  # fmt: skip
-            least = sure / use.resident if use.resident else 0.0
-            yield kind, Figure.between(least, use.rate, wss.OTHERS), limit
+            if error is not None:
+                yield kind, Figure.estimated(use.rate, error), limit
+                continue
+            least, most, why = sure, use.heat, wss.OTHERS
+            if means:
+                bounds = [means[target].accessed_of(size) for target, size in sizes.items()]
+                least, most = (sum(side) for side in zip(*bounds, strict=True))
+                why = wss.SAMPLED
+            there = use.resident or 1.0
+            yield kind, Figure.between(least / there, most / there, why), limit
 
 
 def verdict(checks: list[Check]) -> bool | None:
@@ -221,7 +264,7 @@ def verdict(checks: list[Check]) -> bool | None:
 
 def document(checks: list[Check]) -> dict[str, Any]:
     """The JSON document: figures and limits in bytes, shares, seconds or snapshots, as the name says. `value` is None
-    where the figure is not exact."""
+    where the figure is not exact, and `estimate` is it where no bounds are known."""
     return {
         "schema": 1,
         "outcome": OUTCOMES[verdict(checks)],
@@ -233,6 +276,7 @@ def document(checks: list[Check]) -> dict[str, Any]:
                 "value": _shown(check, check.figure.value),
                 "low": _shown(check, check.figure.low),
                 "high": _shown(check, check.figure.high),
+                "estimate": check.figure.estimate,
                 "limit": _shown(check, check.limit),
                 "why": check.why,
                 "text": check.text,

@@ -7,15 +7,18 @@ the finest that was seen, nothing is said of the offsets of a file.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from textwrap import wrap
 from typing import Any
 
 from udamon import text
+from udamon.report import groups, sampled
 from udamon.report.catalog import Catalog, bounds_of
 from udamon.report.grain import rate_of
 from udamon.report.owners import Owner, OwnerPart, owners_of, places_of
 from udamon.report.place import Axis, sums
+from udamon.report.sampled import TouchedMeans
 from udamon.report.source import RecordingSource, double
 from udamon.report.terminal import Terminal, clock, fitted, shorten
 from udamon.text import Shown, ours
@@ -96,11 +99,14 @@ class OwnerUse:
 
 @dataclass(frozen=True, slots=True)
 class Mappings:
-    """The report, hottest first. `end_ns` is the end of a target's last window, on CLOCK_MONOTONIC."""
+    """The report, hottest first. `end_ns` is the end of a target's last window, on CLOCK_MONOTONIC. Where pages were
+    sampled, `means` bounds what was touched of each target, or `why` says why figures are estimates without bounds."""
 
     lines: list[OwnerUse]
     start_ns: int
     end_ns: dict[int, int]
+    means: Mapping[int, TouchedMeans] = field(default_factory=dict)
+    why: str | None = None
 
     def coldest(self, count: int) -> list[OwnerUse]:
         """Those with most resident bytes that were not touched: where memory can be had. First those that are
@@ -133,7 +139,13 @@ def measure(source: RecordingSource, *, offsets: bool = True) -> Mappings:
     for line in lines:
         line.offsets.sort(key=lambda offset: offset[0])
     lines.sort(key=lambda line: (-line.use.heat, -line.use.size, line.owner.target, line.owner.start))
-    return Mappings(lines, source.start_ns, {target: end for target, (_, end) in watched.items()})
+    return Mappings(
+        lines,
+        source.start_ns,
+        {target: end for target, (_, end) in watched.items()},
+        sampled.means(source) if groups.estimated(source) else {},
+        sampled.unbounded(source),
+    )
 
 
 def _uses(source: RecordingSource, axis: Axis) -> dict[int, Use]:
@@ -164,6 +176,7 @@ def document(report: Mappings, catalog: Catalog) -> dict[str, Any]:
     """The JSON document: bytes are means over time, `rate` 0..1, `last_access` seconds on CLOCK_MONOTONIC."""
     return {
         "schema": 1,
+        "why": report.why,
         "mappings": [
             {
                 "target": line.owner.target,
@@ -176,7 +189,8 @@ def document(report: Mappings, catalog: Catalog) -> dict[str, Any]:
                 "end": line.owner.pieces[-1].end,
                 **_use(line.use),
                 "upper_bound": catalog.upper_bound(line.owner.kind),
-                "bounds": _bounds(line, catalog),
+                "bounds": _bounds(line, catalog, report.means),
+                "rate_bounds": _rate_bounds(line, report.means),
                 "offsets": [{"start": low, "end": high, **_use(use)} for low, high, use in line.offsets],
             }
             for line in report.lines
@@ -184,9 +198,22 @@ def document(report: Mappings, catalog: Catalog) -> dict[str, Any]:
     }
 
 
-def _bounds(line: OwnerUse, catalog: Catalog) -> dict[str, int] | None:
+def _bounds(line: OwnerUse, catalog: Catalog, means: Mapping[int, TouchedMeans]) -> dict[str, int] | None:
+    """Of touched bytes; of samples by what was touched of all of the target."""
     touched = round(line.use.touched)
+    if (known := means.get(line.owner.target)) is not None:
+        low, high = map(round, known.touched_of(line.use.resident))
+        return {"low": min(low, touched), "high": max(high, touched)}
     return bounds_of(touched, 0 if catalog.upper_bound(line.owner.kind) else touched)
+
+
+def _rate_bounds(line: OwnerUse, means: Mapping[int, TouchedMeans]) -> dict[str, float] | None:
+    """Of the rate of samples; None where there are none."""
+    known, there = means.get(line.owner.target), line.use.resident
+    if known is None or not there:
+        return None
+    low, high = known.accessed_of(there)
+    return {"low": min(low / there, line.use.rate), "high": max(high / there, line.use.rate)}
 
 
 def amounts(use: Use) -> dict[str, Any]:
@@ -240,6 +267,11 @@ def render(report: Mappings, catalog: Catalog, terminal: Terminal, top: int = 10
         parts.append("? a guess from the shape of the memory: the kernel does not name it.")
     if any(_at_most(line, catalog) for line in shown_lines):
         parts.append(at_most_note())
+    if report.means:
+        parts += wrap("Estimates from checks of single pages; --json has bounds of each mapping, which follow from "
+                      "those of all of its process.", terminal.width)  # fmt: skip
+    elif report.why is not None:
+        parts += wrap("How far these estimates may be from the truth is not known.", terminal.width)
     return text.lines(parts).rstrip()
 
 

@@ -31,7 +31,8 @@ from textwrap import wrap
 from typing import Any
 
 from udamon.errors import RecordingError, UsageError
-from udamon.report import wss
+from udamon.report import sampled, wss
+from udamon.report.grain import is_sampled
 from udamon.report.groups import between
 from udamon.report.heatmap import lines_of, span
 from udamon.report.levels import FEWEST, too_few
@@ -54,6 +55,7 @@ SUMMED = """
     ) AS densities GROUP BY block, first, last
 """
 ALIKE = "refs tells how much of a mapping was accessed, and not whether it was the same pages in every window"
+ESTIMATED = "which memory was accessed how often is estimated from checks of single pages, and no bounds of this follow"
 SHARED = "several mappings have the same pages, and which of them were accessed is not known"
 
 
@@ -78,6 +80,8 @@ class RightSize:
     block_ns: float
     moments: int
     group: bool
+    estimated: str | None = None
+    """Why the answer, whose bounds are alike, is an estimate without bounds; None where it is not."""
 
     @property
     def need(self) -> int | None:
@@ -142,8 +146,12 @@ def measure(source: RecordingSource, serve: float = 0.99, *, seed: int | None = 
     return RightSize(
         serve, low, high, interval, why, there,
         [(share, *bounds(share)) for share in (0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1.0)],
-        blocks, (end - begin) / blocks, moments, group is not None,
+        blocks, (end - begin) / blocks, moments, group is not None, _estimated(source) if group is None else None,
     )  # fmt: skip
+
+
+def _estimated(source: RecordingSource) -> str | None:
+    return ESTIMATED if is_sampled(source.recording.metadata) else sampled.unbounded(source)
 
 
 def _amounts(
@@ -202,11 +210,11 @@ def document(report: RightSize) -> dict[str, Any]:
         "schema": 1,
         "serve": report.serve,
         "bytes": report.need,
-        "bounds": {"low": report.low, "high": report.high},
+        "bounds": None if report.estimated else {"low": report.low, "high": report.high},
         "group": {"low": report.low, "high": report.high, "resident": report.resident}
         if report.group
         else None,
-        "why": report.why,
+        "why": "; ".join(filter(None, (report.estimated, report.why))) or None,
         "interval": None
         if report.interval is None
         else {
@@ -220,9 +228,14 @@ def document(report: RightSize) -> dict[str, Any]:
         },
         "resident_bytes": report.resident,
         "saved_bytes": report.saved[0] if report.need is not None else None,
-        "saved_bounds": {"low": report.saved[0], "high": report.saved[1]},
+        "saved_bounds": None if report.estimated else {"low": report.saved[0], "high": report.saved[1]},
         "curve": [
-            {"serve": share, "bytes": most if least == most else None, "low": least, "high": most}
+            {
+                "serve": share,
+                "bytes": most if least == most else None,
+                "low": None if report.estimated else least,
+                "high": None if report.estimated else most,
+            }
             for share, least, most in report.curve
         ],
         "snapshots": report.moments,
@@ -242,8 +255,8 @@ def render(report: RightSize, terminal: Terminal) -> Shown:
     said: list[str] = [
         f"to serve {report.serve:.4g} of all accessed page-intervals: {between(report.low, report.high)}"
     ]
-    if report.why is not None:
-        said += wrap(report.why + ".", terminal.width, initial_indent="  ", subsequent_indent="  ")
+    for why in filter(None, (report.estimated, report.why)):
+        said += wrap(why + ".", terminal.width, initial_indent="  ", subsequent_indent="  ")
     if report.interval is not None:
         least, most = map(format_size, report.interval)
         few = "" if report.blocks >= 8 else " (few blocks: record longer for an interval to rely on)"

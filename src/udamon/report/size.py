@@ -9,13 +9,13 @@ serves all accesses (udamon.report.right_size). Pages that several have count on
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from textwrap import wrap
 from typing import Any, NamedTuple
 
 from udamon.errors import RecordingError
 from udamon.model import MAPPING
-from udamon.report import groups, right_size, untouched, wss
+from udamon.report import groups, right_size, sampled, untouched, wss
 from udamon.report.catalog import Catalog
 from udamon.report.common import missed_processes
 from udamon.report.diff import footprint_of
@@ -61,6 +61,7 @@ class TargetSize:
     resident: int
     needed: Bounds
     cold: Bounds | None
+    cold_estimate: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,8 @@ class Size:
     memory may be shared (`shared`).
 
     `cold` was not touched for the last `age_s` seconds; both are None where it was watched for less than a second.
+    Where pages were sampled, `cold_estimate` lies within `cold`, or `cold` is the same estimate without bounds and
+    `cold_why` says why, here and in what follows; both are None otherwise.
     `unseen` says what of it was not seen at all.
     """
 
@@ -87,6 +90,8 @@ class Size:
     owners: list[OwnerBounds]
     sampled: bool = False
     """Pages were sampled: the bounds are estimates, above all of the first windows."""
+    cold_why: str | None = None
+    cold_estimate: int | None = None
 
     @property
     def wide(self) -> bool:
@@ -132,25 +137,52 @@ def measure(source: RecordingSource) -> Size:
     low = working_set.bounds("max")[0]
     high = max(low, min(_at_most(source, grain, owners), most))
     at_end = round(sum(one.at_end for one in owners))
-    cold = _sum(one.cold for one in owners)
     shared = working_set.group is not None
+    cold = _sum(one.cold for one in owners)
+    bounded, why = cold is not None and groups.estimated(source), sampled.unbounded(source)
+    if cold is not None and (bounded or why is not None):
+        owners = [replace(one, cold_estimate=one.cold and one.cold[0]) for one in owners]
+    if bounded:
+        owners, cold = _bounded(source, owners, round((age_s or 0) * 1e9))
     if shared:
         bounds = groups.query_of(source)
         at_end = min(at_end, round(source.query(GROUP_END.format(bounds=bounds))[0][0]))
-        if cold is not None:
+        if cold is not None and not bounded:
             edge = end - round((age_s or 0) * 1e9)
             within = source.query(GROUP_COLD.format(bounds=bounds, edge=edge))[0][0]
             # A page that one target does not touch may be touched by another: only pages of a single target are sure.
             upper = min(cold[1], at_end) if within is None else min(cold[1], at_end, round(within))
             cold = min(round(sum(one.cold_alone for one in owners)), upper), upper
     targets = _targets(owners)
+    estimates = [one.cold_estimate for one in targets if one.cold_estimate is not None]
+    estimate = min(max(sum(estimates), cold[0]), cold[1]) if cold is not None and estimates else None
     if len(targets) == 1 and not shared:
-        targets = [TargetSize(targets[0].target, most, (low, high), cold)]
+        targets = [TargetSize(targets[0].target, most, (low, high), cold, estimate)]
     return Size(
         grain, (low, high), most, at_end, cold, age_s, count, window_ns, end - begin, shared, _unseen(source), targets,
         sorted(owners, key=lambda one: (-one.resident, one.target, one.owner.start if one.owner else 0)),
-        is_sampled(source.recording.metadata),
+        is_sampled(source.recording.metadata), None if cold is None else why, estimate,
     )  # fmt: skip
+
+
+def _bounded(
+    source: RecordingSource, owners: Sequence[OwnerBounds], age_ns: int
+) -> tuple[list[OwnerBounds], Bounds]:
+    """Of samples with bounds: the owners with those of what was cold, and of all together. Of a part at least so much
+    is cold as of all of its target, less the rest."""
+    spans = sampled.spans(source, age_ns)
+    ends = {target: amounts for target, *amounts in source.query(sampled.LAST.format(spans=spans))}
+    found = []
+    for one in owners:
+        there, low, high = ends.get(one.target, ends.get(sampled.TOGETHER_TARGET, (0.0, 0.0, 0.0)))
+        most = min(one.at_end, high)
+        least = min(max(low - max(there - one.at_end, 0.0), 0.0), most)
+        estimate = min(max(one.cold_estimate or 0.0, least), most)
+        found.append(replace(one, cold=(least, most), cold_estimate=estimate))
+    return found, (
+        round(sum(low for _, low, _ in ends.values())),
+        round(sum(high for *_, high in ends.values())),
+    )
 
 
 def _at_most(source: RecordingSource, grain: str | None, owners: Sequence[OwnerBounds]) -> int:
@@ -179,6 +211,9 @@ def _targets(owners: Sequence[OwnerBounds]) -> list[TargetSize]:
             round(sum(one.resident for one in mine)),
             _sum(one.used for one in mine) or (0, 0),
             _sum(one.cold for one in mine),
+            round(sum(one.cold_estimate or 0.0 for one in mine))
+            if any(one.cold_estimate is not None for one in mine)
+            else None,
         )
         for target, mine in by_target.items()
     ]
@@ -200,8 +235,9 @@ def totals(report: Size) -> dict[str, Any]:
         "resident_bytes": report.resident,
         "resident_end_bytes": report.at_end,
         "needed_bytes": _document(report.needed),
-        "cold_bytes": _document(report.cold),
+        **_cold(report.cold, report.cold_estimate, report),
         "cold_seconds": report.age_s,
+        "cold_why": report.cold_why,
         "windows": report.windows,
         "window_seconds": report.window_ns / 1e9,
         "seconds": report.length_ns / 1e9,
@@ -223,11 +259,13 @@ def document(report: Size, catalog: Catalog, step: NextStep) -> dict[str, Any]:
                 "label": catalog.target(one.target).label,
                 "resident_bytes": one.resident,
                 "needed_bytes": _document(one.needed),
-                "cold_bytes": _document(one.cold),
+                **_cold(one.cold, one.cold_estimate, report),
             }
             for one in report.targets
         ],
-        "mappings": [_mapping(one, catalog) for one in report.owners],
+        "mappings": [
+            _mapping(one, catalog) | _cold(one.cold, one.cold_estimate, report) for one in report.owners
+        ],
         "next": {"command": step.command, "why": step.why},
     }
 
@@ -238,6 +276,14 @@ _SHRUNK = 0.9
 
 def _document(bounds: tuple[float, float] | None) -> dict[str, int] | None:
     return None if bounds is None else {"low": round(bounds[0]), "high": round(bounds[1])}
+
+
+def _cold(bounds: tuple[float, float] | None, estimate: float | None, report: Size) -> dict[str, Any]:
+    """The keys of what was cold: its bounds, where it has some, and the estimate, where it is one."""
+    return {
+        "cold_bytes": _document(bounds) if report.cold_why is None else None,
+        "cold_estimate_bytes": None if estimate is None else round(estimate),
+    }
 
 
 def _mapping(one: OwnerBounds, catalog: Catalog) -> dict[str, Any]:
@@ -252,7 +298,6 @@ def _mapping(one: OwnerBounds, catalog: Catalog) -> dict[str, Any]:
         "start": None if owner is None else owner.start,
         "resident_bytes": round(one.resident),
         "needed_bytes": _document(one.used),
-        "cold_bytes": _document(one.cold),
         "upper_bound": catalog.upper_bound(None if owner is None else owner.kind),
     }
 
@@ -270,9 +315,12 @@ def render(report: Size, catalog: Catalog, terminal: Terminal, step: NextStep) -
     else:
         # A program that ended, say, gave memory back: what is cold is of what was left.
         left = f", of {at_most}{format_size(report.at_end)} at the end" if _has_shrunk(report) else ""
-        said.append(
-            f"not touched for at least {clock(report.age_s * 1e9)}: {format_range(*report.cold)}{left}"
-        )
+        amount, sort = format_range(*report.cold), ""
+        if report.cold_estimate is not None:
+            amount = format_size(report.cold_estimate)
+            error = format_range(*report.cold) if report.cold_why is None else "error unknown"
+            sort = f", an estimate ({error})"
+        said.append(f"not touched for at least {clock(report.age_s * 1e9)}: {amount}{left}{sort}")
     if report.shared:
         said.append("shared memory counted once")
     doubts = f": {', '.join(report.doubts)}" if report.doubts else ""
@@ -281,7 +329,7 @@ def render(report: Size, catalog: Catalog, terminal: Terminal, step: NextStep) -
     many = len(report.targets) > 1
     if many:
         rows = [
-            [catalog.target(one.target).label, *_cells(one.resident, one.needed, one.cold)]
+            [catalog.target(one.target).label, *_cells(one.resident, one.needed, _shown(one))]
             for one in report.targets
         ]
         said += ["", *_top([["process", "resident", "needs", cold], *rows], "processes", terminal.width)]
@@ -290,12 +338,19 @@ def render(report: Size, catalog: Catalog, terminal: Terminal, step: NextStep) -
         whose = catalog.target(one.target)
         pid = "" if not many else f"{whose.label if whose.pid is None else whose.pid} "
         name = "no known mapping" if one.owner is None else one.owner.place
-        rows.append([f"{pid}{name}", *_cells(round(one.resident), one.used, one.cold)])
+        rows.append([f"{pid}{name}", *_cells(round(one.resident), one.used, _shown(one))])
     said += ["", *_top([["mapping", "resident", "needs", cold], *rows], "mappings", terminal.width)]
+    if report.cold_estimate is not None and report.cold_why is None:
+        said.append("  what was cold is estimated; --json has the bounds of each")
     if any(one.owner and one.owner.guess for one in report.owners[:TOP]):
         said.append("  ? a guess from the shape of the memory: the kernel does not name it")
     said += ["", *wrap(f"{step.why}:", terminal.width), line("  ", step.command)]
     return lines(said)
+
+
+def _shown(one: TargetSize | OwnerBounds) -> tuple[float, float] | None:
+    """What was cold in a table: its bounds, or the estimate."""
+    return one.cold if one.cold_estimate is None else (one.cold_estimate,) * 2
 
 
 def _has_shrunk(report: Size) -> bool:

@@ -97,6 +97,8 @@ class OwnerBounds:
     used: tuple[float, float]
     cold: tuple[float, float] | None
     cold_alone: float
+    cold_estimate: float | None = None
+    """Where pages were sampled: `cold` then has no bounds, or those that come with this estimate."""
 
 
 def age_of(source: RecordingSource) -> float | None:

@@ -17,15 +17,22 @@ from udamon.units import counted
 @dataclass(frozen=True, slots=True)
 class Figure:
     """What a report says of a limit's subject: it lies between `low` and `high`, which are None where nothing can be
-    said. `why` tells what keeps it from being exact, or from being told; None where it is exact."""
+    said. `why` tells what keeps it from being exact, or from being told; None where it is exact. `estimate` is one of
+    which no bounds are known; it decides only where that is `allowed`."""
 
     low: float | None
     high: float | None
     why: str | None = None
+    estimate: float | None = None
+    allowed: bool = False
 
     @classmethod
     def exact(cls, value: float) -> Figure:
         return cls(value, value)
+
+    @classmethod
+    def estimated(cls, value: float, why: str) -> Figure:
+        return cls(None, None, why, value)
 
     @classmethod
     def between(cls, low: float, high: float, why: str) -> Figure:
@@ -130,10 +137,15 @@ class LimitKind(NamedTuple):
 def judged(kind: LimitKind, figure: Figure, limit: float, doubt: RecordingGaps) -> Check:
     """Broken only where all of the figure's interval is beyond the limit, and not decided where it straddles it."""
     bound = f"at {'most' if kind.most else 'least'}"
-    low, high, why = figure.low, figure.high, figure.why
+    low, high, why, sort = figure.low, figure.high, figure.why, ""
+    if figure.estimate is not None:
+        sort = " by estimate"
+        if figure.allowed:
+            low = high = figure.estimate
     if low is None or high is None:
-        text = f"{kind.words.rstrip(':')}, {bound} {kind.form(limit)}"
-        return Check(kind.name, None, figure, limit, text, why)
+        told = "" if figure.estimate is None else f" {kind.form(figure.estimate)}{kind.unit}{sort}"
+        words = kind.words if told else kind.words.rstrip(":")
+        return Check(kind.name, None, figure, limit, f"{words}{told}, {bound} {kind.form(limit)}", why)
     alike = any(end != limit and kind.form(end) == kind.form(limit) for end in (low, high))
     form = kind.full if alike else kind.form
     bound, least, amount = f"{bound} {form(limit)}", form(low), form(high)
@@ -151,7 +163,9 @@ def judged(kind: LimitKind, figure: Figure, limit: float, doubt: RecordingGaps) 
             holds, why = None, doubt.unseen.why
         elif doubt.writes_only and kind.by_reads and holds is (kind.most == (kind.by_reads > 0)):
             holds, why = None, "only writes were seen, and reads are accesses, too"
-    return Check(kind.name, holds, figure, limit, f"{kind.words} {amount}{kind.unit}, {bound}".strip(), why)
+    return Check(
+        kind.name, holds, figure, limit, f"{kind.words} {amount}{kind.unit}{sort}, {bound}".strip(), why
+    )
 
 
 def _holds(kind: LimitKind, low: float, high: float, limit: float) -> bool | None:

@@ -12,7 +12,7 @@ import pytest
 
 from tests.unit.snapshots import recorded, snap
 from udamon.assembly import parts
-from udamon.core.ages import GAPS, NO_PAGES, ONCE, SAMPLED, AgesReport
+from udamon.core.ages import BOUNDED, GAPS, NO_PAGES, ONCE, SAMPLED, UNBOUNDED, AgesReport
 from udamon.core.attrs import Attrs
 from udamon.core.clock import ManualClock
 from udamon.core.idle_time import SECONDS
@@ -193,7 +193,9 @@ def test_of_what_is_shared_it_may_not_be_known_which(tmp_path: Path) -> None:
 def test_simulated_memory_is_nobody_elses(tmp_path: Path) -> None:
     shots = [window(seq, [(0, MIB, 0)], target=target) for seq in range(12) for target in (0, 1)]
     found = ages.document(measured(recorded(tmp_path / "a", shots, via="sim")))
-    assert (found["shared"], found["cold_bytes"]["10"], found["why"]) == (False, 2 * MIB, SAMPLED)
+    assert (found["shared"], found["cold_bytes"]["10"], found["why"]) == (
+        False, 2 * MIB, f"{SAMPLED}; {UNBOUNDED}"
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -258,7 +260,48 @@ def test_regions_of_samples_and_of_other_tools(tmp_path: Path) -> None:
         found = ages.document(measured(recorded(tmp_path / str(*about), shots, **about)))
         assert found["cold_bytes"]["10"] == 2 * MIB
         assert found["bounds"] is None
-        assert found["why"] == SAMPLED
+        assert found["why"] == f"{SAMPLED}; {UNBOUNDED}"
+
+
+def sampled_shots(low: int | None, high: int | None) -> list[Snapshot]:
+    """20 windows of 1 s: of 4 MiB, 1 MiB was accessed by the estimate, between `low` and `high` KiB."""
+    found = []
+    for seq in range(20):
+        shot = snap(seq, [(0, MIB, 20, 0), (MIB, 4 * MIB, 0, seq)], window=S)
+        bounds = [None if one is None else one << 10 for one in (low, high)]
+        found.append(replace(shot, touched_low=bounds[0], touched_high=bounds[1]))
+    return found
+
+
+def test_samples_with_bounds(tmp_path: Path) -> None:
+    """Of 4 MiB, 512 to 1536 KiB were accessed in each window: 4 - 1.5 to 4 - 0.5 MiB are idle for a window, and none
+    for sure for 10, which may each have accessed others."""
+    about = {"via": "idle", "policy": "adaptive"}
+    report = measured(recorded(tmp_path / "a", sampled_shots(512, 1536), **about))
+    found = ages.document(report)
+    assert found["cold_bytes"]["10"] == 3 * MIB
+    cold = found["bounds"]["cold_bytes"]
+    assert (cold["low"]["1"], cold["high"]["1"]) == (2.5 * MIB, 3.5 * MIB)
+    assert (cold["low"]["10"], cold["high"]["10"]) == (0, 3.5 * MIB)
+    assert (cold["low"]["60"], cold["high"]["60"]) == (None, None)
+    assert found["bounds"]["promoted_bytes"] is None
+    assert found["why"] == f"{SAMPLED}; {BOUNDED}"
+    text = ages.render(report, Terminal())
+    assert "not touched for at least 10 s: 3.0 MiB of 4.0 MiB, an estimate (0 B to 3.5 MiB)" in text
+
+
+def test_an_estimate_never_lies_outside_its_bounds(tmp_path: Path) -> None:
+    """The regions say that 3 of 4 MiB are idle; the checks, that at least 2 MiB were accessed in each window."""
+    about = {"via": "idle", "policy": "adaptive"}
+    found = ages.document(measured(recorded(tmp_path / "a", sampled_shots(2048, 4096), **about)))
+    assert found["cold_bytes"]["10"] == found["bounds"]["cold_bytes"]["high"]["10"] == 2 * MIB
+
+
+def test_samples_without_bounds_are_no_exact_figures(tmp_path: Path) -> None:
+    for number, about in enumerate(({"via": "idle", "policy": "damon"}, {"read_from": "damo"})):
+        report = measured(recorded(tmp_path / str(number), sampled_shots(None, None), **about))
+        assert not report.exact
+        assert "3.0 MiB of 4.0 MiB, an estimate (error unknown)" in ages.render(report, Terminal())
 
 
 def test_an_empty_recording(tmp_path: Path) -> None:

@@ -49,8 +49,10 @@ def snap(seq: int, regions: list[Region], target: int = 0) -> Snapshot:
     )
 
 
-def record(path: Path, steps: list[Snapshot | Event]) -> Recording:
-    with Writer(path, {"via": "sim", "policy": "damon", "monotonic_ns": START}) as writer:
+def record(
+    path: Path, steps: list[Snapshot | Event], *, via: str = "sim", policy: str | None = "damon"
+) -> Recording:
+    with Writer(path, {"via": via, "policy": policy, "monotonic_ns": START}) as writer:
         for step in steps:
             if isinstance(step, Snapshot):
                 writer.snapshot(step)

@@ -138,13 +138,18 @@ def _wall(page: PageContents) -> float | None:
 
 
 def _given(report: right_size.RightSize, found: recommend.Recommendation) -> dict[str, Any]:
-    curve = right_size.document(report)["curve"]
-    return recommend.document(found) | {"curve": curve}
+    """The curve's `low` and `high` are alike where it is known, or estimated."""
+    curve = [
+        {"serve": share, "bytes": most if least == most else None, "low": least, "high": most}
+        for share, least, most in report.curve
+    ]
+    return recommend.document(found) | {"curve": curve, "estimated": report.estimated}
 
 
 def _ages(found: AgesReport) -> dict[str, Any]:
-    """`rows`: [idle for, bytes at least, bytes at most], as far as is known."""
-    known = zip(LABELS, found.found.cold_low, found.found.cold_high, strict=True)
+    """`rows`: [idle for, bytes at least, bytes at most], as far as is known. `estimate`: None where that was measured,
+    else "with bounds", or "without bounds", where both are the estimate itself."""
+    known = zip(LABELS, *(found.bounds or (found.cold, found.cold)), strict=True)
     return {
         "resident_bytes": round(found.found.size),
         "shared": found.shared,
@@ -154,6 +159,7 @@ def _ages(found: AgesReport) -> dict[str, Any]:
             for label, low, high in known
             if low is not None and high is not None
         ],
+        "estimate": None if found.measured else "without bounds" if found.bounds is None else "with bounds",
         "why": found.why,
     }
 

@@ -37,6 +37,8 @@ const same = (bytes) => ({ low: bytes, high: bytes });
 const answers = (data) => {
   const { size: found, right_size: right } = data;
   const rows = [["needed", found.needed_bytes, "hot"], ["resident, most", same(found.resident_bytes), "second"]];
+  const estimate = found.cold_bytes === null ? found.cold_estimate_bytes : null;
+  if (estimate !== null) rows.push([`cold, by an estimate of unknown error: not touched for ${time(found.cold_seconds)}`, { low: estimate, high: estimate }, "idle"]);
   if (found.cold_bytes !== null) rows.push([`cold, reclaimable: not touched for ${time(found.cold_seconds)}`, found.cold_bytes, "idle"]);
   if (right !== null) rows.push(["recommended request", same(right.request_bytes), "second"], ["recommended limit", same(right.limit_bytes), "second"]);
   find("size").append(legendOf([["hot", "accessed"], ["idle", "not accessed"], ["second", "resident, or recommended"], ["hot perhaps", "between at least and at most"]]), boundBars(rows));
@@ -53,10 +55,15 @@ const answers = (data) => {
   );
 };
 
+const IDLE_KEYS = {
+  "with bounds": [["idle", "not touched for so long, at least"], ["idle perhaps", "up to at most"]],
+  "without bounds": [["idle", "not touched for so long, by estimate"]],
+};
+
 const ages = (data) => {
   find("ages-section").hidden = data.ages.rows.length === 0;
   const rows = data.ages.rows.map(([label, low, high]) => [label, { low, high }, "idle"]);
-  find("ages").append(legendOf([["idle", "surely not touched for so long"], ["idle perhaps", "perhaps"]]), boundBars(rows, data.ages.resident_bytes));
+  find("ages").append(legendOf(IDLE_KEYS[data.ages.estimate] ?? [["idle", "surely not touched for so long"], ["idle perhaps", "perhaps"]]), boundBars(rows, data.ages.resident_bytes));
   find("ages-words").textContent = [
     `Of ${data.ages.shared ? "at most " : ""}${size(data.ages.resident_bytes)} resident at the end, watched for ${time(data.ages.seconds)}: of longer times nothing is known.`,
     data.ages.why === null ? "" : `${data.ages.why[0].toUpperCase()}${data.ages.why.slice(1)}.`,
