@@ -9,6 +9,7 @@ import weakref
 from pathlib import Path
 
 from udamon.errors import CannotError
+from udamon.linux import open_files
 
 
 class Exclusive:
