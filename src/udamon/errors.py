@@ -22,6 +22,7 @@ UdamonError
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -139,3 +140,52 @@ def interruptible() -> Iterator[None]:
 def is_panic(error: BaseException) -> bool:
     """Whether a library in Rust has broken off, which it raises as no Exception."""
     return type(error).__name__ == "PanicException"
+
+
+NO_FILES = "no more files can be opened; raise the limit (ulimit -n)."
+NO_MEMORY = "no memory was left; allow this process more (ulimit -v, or that of its container)."
+NO_THREADS = (
+    "no further thread can be started, for want of memory or of threads; allow this process more (ulimit -v, ulimit "
+    "-u, or those of its container)."
+)
+_NO_ROOM = ("failed to map segment", "annot allocate memory", "ut of memory")
+
+
+def exhausted(error: BaseException) -> str | None:
+    """One sentence where `error` was made by what this process has run out of: open files, memory or threads. None for
+    all else.
+
+    An error that was raised on purpose because a file could not be opened, or a library not be loaded, expected another
+    reason, and says what would not help.
+    """
+    if not isinstance(error, UdamonError):
+        return _exhausted(error)
+    if isinstance(error, OutOfFiles):
+        return None  # it says so itself
+    seen = {id(error)}
+    below = error.__cause__ or error.__context__
+    while below is not None and id(below) not in seen:
+        seen.add(id(below))
+        full = isinstance(below, OSError) and below.errno in (errno.EMFILE, errno.ENFILE)
+        if (full or isinstance(below, ImportError)) and (found := _exhausted(below)) is not None:
+            return found
+        below = below.__cause__ or below.__context__
+    return None
+
+
+def _exhausted(error: BaseException) -> str | None:
+    said, of_library = str(error), type(error).__module__ in ("duckdb", "_duckdb")
+    if isinstance(error, MemoryError) or (of_library and type(error).__name__ == "OutOfMemoryException"):
+        return NO_MEMORY
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return NO_FILES
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return NO_MEMORY
+    if isinstance(error, RuntimeError) and said == "can't start new thread":
+        return NO_THREADS
+    if isinstance(error, ImportError) or of_library:
+        if "Too many open files" in said:
+            return NO_FILES
+        if any(words in said for words in _NO_ROOM):
+            return NO_MEMORY
+    return None

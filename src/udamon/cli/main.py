@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from udamon import console
 from udamon.cli import mistakes, parsers
 from udamon.cli.defaults import Defaults
-from udamon.errors import UdamonError, UsageError, interruptible
+from udamon.errors import UdamonError, UsageError, exhausted, interruptible
 from udamon.text import sentence
 
 _WITH_VALUE = re.compile(r"(?:-p|--pid=)(.+)")
@@ -61,14 +61,14 @@ def _run(words: list[str]) -> int:
         except UsageError as error:
             raise defaults.attributed_to(args, error) from None
     except UdamonError as error:
-        console.say(sentence(str(error)))
-        return error.status
-    except MemoryError:
-        console.say("no memory was left; allow this process more (ulimit -v, or that of its container).")
-    except OSError as error:
-        if error.errno not in (errno.EMFILE, errno.ENFILE):
+        said = exhausted(error)
+        console.say(sentence(str(error)) if said is None else said)
+        return 1 if said is not None and error.status == UsageError.status else error.status
+    except Exception as error:
+        said = exhausted(error)
+        if said is None:
             raise
-        console.say("no more files can be opened; raise the limit (ulimit -n).")
+        console.say(said)
     return 1
 
 

@@ -40,15 +40,16 @@ def removing() -> Iterator[None]:
     for number in ours:
         signal.signal(number, _leave_it_to_the_thread)
     thread = threading.Thread(target=_wait, args=(read, ours), daemon=True)
-    thread.start()
     try:
+        thread.start()
         yield
     finally:
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(woken)
         os.close(write)
-        thread.join()
+        if thread.ident is not None:  # it could be started
+            thread.join()
         os.close(read)
 
 

@@ -9,6 +9,7 @@ import weakref
 from pathlib import Path
 
 from udamon.errors import CannotError
+from udamon.linux import open_files
 
 
 class Exclusive:
@@ -23,8 +24,9 @@ class Exclusive:
             # For writing: some file systems lock nothing exclusively otherwise.
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
         except OSError as error:
+            fix = open_files.remedy(error, "give a place where it can be")
             raise CannotError(
-                f"{path} cannot be made, by which {what} is locked: {error.strerror}."
+                f"{path} cannot be made, by which {what} is locked: {error.strerror}; {fix}."
             ) from error
         self._closed = weakref.finalize(self, os.close, fd)
         try:

@@ -11,6 +11,7 @@ from udamon.errors import RecordingError
 from udamon.files.names import STANDARD_INPUT, descriptor_of
 from udamon.files.output import write_all
 from udamon.files.temporary import unnamed_file
+from udamon.linux.open_files import remedy
 from udamon.units import format_size
 
 _PIECE = 1 << 20
@@ -39,9 +40,8 @@ def copied_stream(path: str, most: int) -> int | None:
     except OSError as error:
         if number is None:
             return None  # its reader says so
-        raise RecordingError(
-            f"cannot read {shown(path)}: {error.strerror}; give a file that can be read."
-        ) from error
+        fix = remedy(error, "give a file that can be read")
+        raise RecordingError(f"cannot read {shown(path)}: {error.strerror}; {fix}.") from error
 
 
 def _copy(path: str, number: int | None, most: int) -> int:

@@ -12,6 +12,7 @@ from types import TracebackType
 
 from udamon.errors import OutputError, UsageError
 from udamon.files.names import Identity, descriptor_of, resolved, shown
+from udamon.linux.open_files import remedy
 
 
 class OutputPlace:
@@ -81,7 +82,8 @@ class OutputPlace:
         """The OutputError for a failed open or create."""
         if error.errno == errno.EEXIST:
             return OutputError(f"{self.path} exists already; give another name or --force to replace it.")
-        return OutputError(f"cannot create {self.path}: {error.strerror}; choose another place.")
+        fix = remedy(error, "choose another place")
+        return OutputError(f"cannot create {self.path}: {error.strerror}; {fix}.")
 
     def close(self) -> None:
         """Idempotent."""

@@ -12,6 +12,7 @@ from types import TracebackType
 
 from udamon.errors import OutputError
 from udamon.files import ending
+from udamon.linux.open_files import remedy
 
 PREFIX = "udamon-locked-"
 """Of all of them, and of nothing else: earlier versions did not lock theirs, and may be running."""
@@ -100,9 +101,8 @@ def _base() -> str:
 
 
 def _no_room(base: str, error: OSError) -> OutputError:
-    return OutputError(
-        f"cannot make a temporary file in {base}: {error.strerror}; set TMPDIR to a place with room."
-    )
+    fix = remedy(error, "set TMPDIR to a place with room")
+    return OutputError(f"cannot make a temporary file in {base}: {error.strerror}; {fix}.")
 
 
 def _remove_stale_files(base: str) -> None:

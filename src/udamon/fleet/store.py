@@ -141,6 +141,7 @@ class Directory:
                 yield Stored(os.path.relpath(file, self.root), found.st_size, found.st_mtime)
 
     def _not_listed(self, error: OSError) -> None:
+        open_files.refuse_if_full(error)
         if os.path.lexists(error.filename):
             self._pass_over(error.filename, error.strerror or str(error))
 

@@ -69,6 +69,13 @@ def list_directory(path: str | Path) -> list[str]:
         raise
 
 
+def remedy(error: OSError, otherwise: str) -> str:
+    """What to do about `error` in a sentence that names a file: `otherwise`, unless no further file may be opened."""
+    if error.errno == errno.EMFILE:
+        return "raise the limit of open files (ulimit -n)"
+    return "raise /proc/sys/fs/file-max" if error.errno == errno.ENFILE else otherwise
+
+
 def refuse_if_full(error: OSError) -> None:
     """Raises OutOfFiles where `error` says that no further file may be opened; for os.walk, too."""
     if error.errno == errno.EMFILE:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from udamon.errors import RecordingError
+from udamon.linux.open_files import remedy
 
 
 def unreadable(path: Path, error: OSError) -> RecordingError:
@@ -17,7 +18,7 @@ def unreadable(path: Path, error: OSError) -> RecordingError:
     elif isinstance(error, FileNotFoundError | NotADirectoryError):
         fix = "give a file that exists"
     else:
-        fix = "give a file that udamon record wrote"
+        fix = remedy(error, "give a file that udamon record wrote")
     return RecordingError(f"cannot read {path}: {error.strerror}; {fix}.")
 
 

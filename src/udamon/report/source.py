@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import count
@@ -11,6 +13,7 @@ from typing import Any
 from udamon.errors import CannotError, RecordingError, UsageError
 from udamon.files.ending import uninterrupted
 from udamon.files.temporary import TemporaryDirectory
+from udamon.linux.open_files import refuse_if_full
 from udamon.record.metadata import warmup_until
 from udamon.record.reader import Place, Recording
 from udamon.report.filters import Filters, cut
@@ -67,6 +70,16 @@ class _BatchPart:
         return self._recording.only(self._part).__arrow_c_stream__(requested_schema)
 
 
+def _not_started(error: Exception) -> CannotError:
+    """Raises OutOfFiles."""
+    said = str(error).split("\n")[0].rstrip(".")
+    if said.endswith(os.strerror(errno.EMFILE)):  # it gives no number
+        refuse_if_full(OSError(errno.EMFILE, ""))
+    return CannotError(
+        f"DuckDB, by which recordings are read, did not start: {said}; allow this process more."
+    )
+
+
 class RecordingSource:
     """A recording with filters, ready for queries over the view `regions` (udamon.report.filters).
 
@@ -95,7 +108,11 @@ class RecordingSource:
             # Private, and not the working directory that DuckDB would spill to by itself.
             self._spill = TemporaryDirectory("report")
             config: dict[str, Any] = {"memory_limit": f"{limits.query}B", "threads": 2}
-            self._db = duckdb.connect(config=config | {"temp_directory": str(self._spill.path)})
+            try:
+                self._db = duckdb.connect(config=config | {"temp_directory": str(self._spill.path)})
+            except duckdb.Error as error:
+                self._spill.close()
+                raise _not_started(error) from error
             # A stream has no statistics, so the optimizer would build its hash tables from the wrong side: the
             # queries are written with the small table on the right, and that is kept.
             self._db.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")

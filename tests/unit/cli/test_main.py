@@ -11,6 +11,7 @@ import pytest
 from udamon.cli import mistakes
 from udamon.cli.main import main, with_pids_joined
 from udamon.cli.parsers import COMMANDS
+from udamon.errors import CannotError, MissingExtra, OutOfFiles, OutputError, UsageError
 
 
 @pytest.mark.parametrize(
@@ -180,14 +181,37 @@ def test_help_and_version(words: str, said: str, capsys: pytest.CaptureFixture[s
     assert said in capsys.readouterr().out
 
 
+FILES = "no more files can be opened; raise the limit (ulimit -n)"
+MEMORY = "no memory was left; allow this process more"
+
+
+def because(error: CannotError | UsageError, reason: BaseException) -> BaseException:
+    """What was raised while `reason` was handled."""
+    error.__context__ = reason
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (MemoryError(), "no memory was left; allow this process more"),
+        (MemoryError(), MEMORY),
+        (OSError(errno.EMFILE, "x", "duckdb/__init__.py"), FILES),
+        (OSError(errno.ENOMEM, "x"), MEMORY),
+        (RuntimeError("can't start new thread"), "no further thread can be started"),
+        (ImportError("/x/_io.abi3.so: failed to map segment from shared object"), MEMORY),
+        (ImportError("/x/_io.abi3.so: cannot open shared object file: Too many open files"), FILES),
         (
-            OSError(errno.EMFILE, "x", "duckdb/__init__.py"),
-            "no more files can be opened; raise the limit (ulimit -n)",
+            because(OutputError("cannot create a: x; choose another place."), OSError(errno.EMFILE, "x")),
+            FILES,
         ),
+        (because(UsageError("a is no configuration."), OSError(errno.ENFILE, "x")), FILES),
+        (because(MissingExtra("not installed"), ImportError("x.so: cannot allocate memory")), MEMORY),
+        (because(CannotError("a hole."), OSError(errno.ENOMEM, "x")), "a hole.\n"),
+        (
+            because(MissingExtra("not installed."), ModuleNotFoundError("No module named 'x'")),
+            "not installed.\n",
+        ),
+        (OutOfFiles("not more than 7 files."), "not more than 7 files.\n"),
     ],
 )
 def test_what_runs_out_is_told_in_a_sentence(
