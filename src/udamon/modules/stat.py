@@ -134,7 +134,7 @@ def _surely_touched(snapshot: Snapshot, census: str | None) -> int:
     if sharing is None:
         if snapshot.touched_low is not None:
             return snapshot.touched_low
-        return 0 if census == "refs" else sum(snapshot.touched)
+        return 0 if census in (None, "refs") else sum(snapshot.touched)  # None: samples without bounds
     if sharing.same_as is not None:
         return 0  # the target with the same address space counts
     return sum(least for least in sharing.touched_min if least != NOWHERE)

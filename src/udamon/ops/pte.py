@@ -54,6 +54,7 @@ from udamon.ops.tlb import Way, displace
 from udamon.ops.touched_ranges import TouchedRanges
 from udamon.ranges import joined, overlap
 from udamon.targets.processes import process_of
+from udamon.units import format_size
 
 WAYS: tuple[Clear, ...] = get_args(Clear)
 MAX_RANGES = 1000
@@ -264,7 +265,13 @@ class Pte:
             space.check()  # what was read after its end is another's
         if first is not None and first.cleared is not None:
             first.looked.append(Times(begin, self._now_ns()))
-        self.unseen[target.index] = (self.opened.tables.unknown - unknown) * PAGE_SIZE
+        left = self.unseen[target.index] = (self.opened.tables.unknown - unknown) * PAGE_SIZE
+        if left:
+            self._notes.say(
+                ("unseen", target.index),
+                f"pte left out {format_size(left)} of process {target.pid} at a look: its page tables changed under "
+                "each of three readings; such memory counts as neither resident nor accessed in that window.",
+            )
         # How long clearing by pieces took says nothing of clearing at once: 0 bytes.
         told = 0 if target.index in self._by_cold or self._idle is not None else resident
         pages = touched // PAGE_SIZE if first is None else first.touched_again(wanted)

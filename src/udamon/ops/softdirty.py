@@ -11,7 +11,7 @@ What its answers mean:
   it is used only when asked for.
 - A mapping that is new reads written throughout, and so does one that has grown or was joined by a new
   neighbour (a heap that brk extends): the kernel keeps one bit for the mapping, which then covers the bits
-  of its pages. `unsure` has the size of what may be such an answer.
+  of its pages. `unsure` has the size of what may be such an answer; a note tells it the first time.
 - A page that was written and then swapped out keeps its bit and counts as resident and touched. A file page
   that was written back and reclaimed has lost it.
 - clear_refs 4 of anyone else (CRIU, another monitor) forgets what was written before.
@@ -139,6 +139,12 @@ class SoftDirty:
                 found = self._answer(target.index, read_runs(fd, wanted), wanted, changed)
             finally:
                 os.close(fd)
+        if unsure := self.unsure[target.index]:
+            self._notes.say(
+                ("unsure", target.index),
+                f"softdirty counted {format_size(unsure)} of process {target.pid} as written in a window that may not "
+                "have been: mappings that are new, or that grew, read written throughout once.",
+            )
         touched = sum(piece.touched for piece in found) // PAGE_SIZE
         self.pauses.looked(target, held, sum(piece.resident for piece in found), touched)
         return found

@@ -119,6 +119,10 @@ def test_bandwidth_is_bytes_times_accesses_a_second() -> None:
     found = watched(snapshot((1 << 20, 20, 0)), snapshot((1 << 20, 0, 0), target=1))
     assert found is not None
     assert found.bandwidth == 200 << 20
+    assert found.bandwidth_low == 0, "samples without bounds: nothing is sure"
+    bounded = watched(replace(snapshot((1 << 20, 20, 0)), touched_low=1 << 19, touched_high=1 << 20))
+    assert bounded is not None
+    assert bounded.bandwidth_low == 5 << 20
 
 
 def test_a_census_knows_the_least_bandwidth() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from itertools import takewhile
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -118,6 +118,31 @@ FOUND = [
     (0xA000, 0xB000, 0x1000, 0),
     (0x200000, 0x400000, 0x200000, 0x200000),
 ]
+
+
+def test_what_could_not_be_told_is_said_once(
+    machine: Machine, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables that changed under three readings."""
+    census = machine.census()
+    census.begin([target])
+    census.prepare(target)
+    census.look(target)
+    census.news()
+    parts = census._parts
+
+    def changing(*args: Any) -> Any:
+        census.opened.tables.unknown += 3
+        return parts(*args)
+
+    monkeypatch.setattr(census, "_parts", changing)
+    census.look(target)
+    assert census.unseen == {4: 3 * 4096}
+    (told,) = census.news()
+    assert told.startswith("pte left out 12.0 KiB of process 9 at a look: its page tables changed")
+    census.look(target)
+    assert census.news() == []
+    census.close()
 
 
 def test_look(machine: Machine, target: Target) -> None:

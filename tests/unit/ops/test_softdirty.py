@@ -92,6 +92,12 @@ def test_a_mapping_that_changed_is_unsure_unless_a_clean_page_speaks_for_it(
     (fake.root / "9/pagemap").write_bytes(struct.pack(f"={len(entries)}Q", *entries))
     assert census.look(target)[-1] == (0x9000, 0xC000, 0x3000, 0x3000)
     assert census.unsure == {4: 0x3000}
+    (told,) = census.news()
+    assert told.startswith(
+        "softdirty counted 12.0 KiB of process 9 as written in a window that may not have been:"
+    )
+    census.look(target)
+    assert census.news() == []
 
 
 def test_look_within_ranges(fake: FakeProc, target: Target) -> None:

@@ -50,7 +50,7 @@ const answers = (data) => {
   find("serve-section").hidden = right === null;
   if (right === null) return;
   find("serve").append(
-    legendOf([["hot", "at least"], ["hot perhaps", "up to at most"]]),
+    legendOf(right.estimated === null ? [["hot", "at least"], ["hot perhaps", "up to at most"]] : [["hot", "by an estimate without bounds"]]),
     boundBars(right.curve.map((one) => [share(one.serve), one, "hot"])),
   );
 };
