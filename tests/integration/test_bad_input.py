@@ -14,7 +14,10 @@ import pytest
 from tests.integration.forking import Done
 from tests.integration.programs import full_device, running
 from tests.integration.recorder import nobody_runs, place_of_nobody, started_udamon, udamon
+from udamon import workload
 from udamon.cli.main import main
+
+SHAPES = Path(workload.__file__).with_name("shapes")
 
 REPORTS = ("wss", "heatmap", "access", "info")
 
@@ -303,8 +306,13 @@ def test_proc_is_not_mounted(tmp_path: Path) -> None:
 def test_a_directory_that_may_not_be_written() -> None:
     """Read-only for this user: one sentence before anything is watched."""
     with place_of_nobody() as place:
-        (place / "closed").mkdir(mode=0o555)
-        check(nobody_runs(place, "record", "--sim", "one", "-o", "closed/a.udamon"), 1, "Permission denied")
+        (place / "closed").mkdir()
+        (place / "closed").chmod(0o555)
+        # Not the name of one: nobody may not read the checkout where that was made with umask 077.
+        (place / "one.masim").write_bytes((SHAPES / "one.masim").read_bytes())
+        (place / "one.masim").chmod(0o444)
+        words = ("record", "--sim", "one.masim", "-o", "closed/a.udamon")
+        check(nobody_runs(place, *words), 1, "Permission denied")
         check(
             nobody_runs(place, "record", "-o", "closed/a.udamon", "--", "sleep", "9"),
             125,

@@ -86,7 +86,7 @@ def test_every_row_once_and_days_that_changed_again(fleet: Path, capsys: pytest.
     assert len(table().snapshots()) == snapshots
     put(fleet, "services", [service(host="late", window=-575)])
     assert main(command(fleet)) == 0
-    assert "services: 1 days written (8 rows), 2 unchanged" in capsys.readouterr().out
+    assert "services: 1 day written (8 rows), 2 unchanged" in capsys.readouterr().out
     assert rows() == expected(("late", -575))
 
 
