@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from contextlib import closing
+from collections.abc import Sequence
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,12 @@ from udamon.cli.numbers import whole
 from udamon.cli.progress import Progress
 from udamon.cli.running import parse_duration, require_windows, signals
 from udamon.core.attrs import IntervalsGoal
-from udamon.errors import TargetGone, UsageError
+from udamon.errors import TargetGone, UdamonError, UsageError
 from udamon.linux import cpu_time
+from udamon.linux.failure import process_errors
 from udamon.linux.pid_namespace import require_own
+from udamon.linux.procfs import ProcessId, stat_of
+from udamon.targets.processes import named_process
 from udamon.units import parse_share
 
 if TYPE_CHECKING:
@@ -127,14 +131,42 @@ def session_of(args: argparse.Namespace, state: LiveState, command_pid: int | No
     from udamon.live.session import Session
 
     spec, options = monitor.spec_of(args)
+    named = _NamedProcesses()
 
     def build(watch_request: WatchRequest) -> Built:
+        asked, chosen = _with_request(spec, options, watch_request)
+        # The session itself knows the one that was chosen from a list.
+        pids = spec.pids if command_pid is None else (command_pid,)
+        named.require(pids)
         # What the screen takes is not the monitor's: else a budget would pay for the picture.
-        return assembly.build(
-            *_with_request(spec, options, watch_request), command_pid=command_pid, cpu_ns=cpu_time.thread_ns
-        )
+        built = assembly.build(asked, chosen, command_pid=command_pid, cpu_ns=cpu_time.thread_ns)
+        try:
+            named.require(pids)
+        except BaseException:
+            built.engine.close()
+            raise
+        return built
 
     return Session(build, state)
+
+
+class _NamedProcesses:
+    """The processes that pids meant at first. Every later monitor of the view (another interval, another budget) is of
+    these, and of no others that were given their pids since."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, ProcessId] = {}
+
+    def require(self, pids: Sequence[int]) -> None:
+        """To be called before a monitor is made and after: what is the same both times is what it has found. Raises
+        TargetGone."""
+        for pid in pids:
+            if pid not in self._known:
+                with suppress(UdamonError):  # the monitor is going to say so
+                    self._known[pid] = named_process(pid)
+        for process in [self._known[pid] for pid in pids if pid in self._known]:
+            with process_errors(process.pid, start_time=process.start_time):
+                stat_of(process)
 
 
 def _with_request(

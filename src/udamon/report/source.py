@@ -13,13 +13,14 @@ from typing import Any
 from udamon.errors import CannotError, RecordingError, UsageError
 from udamon.files.ending import uninterrupted
 from udamon.files.temporary import TemporaryDirectory
+from udamon.linux.address_limit import DUCKDB_ADDRESSES, address_limit, require_addresses
 from udamon.linux.open_files import refuse_if_full
 from udamon.record.metadata import warmup_until
 from udamon.record.reader import Place, Recording
 from udamon.report.filters import Filters, cut
 from udamon.report.grain import is_sampled, rate_of
 from udamon.report.mappings import pieces_of
-from udamon.units import format_time
+from udamon.units import format_size, format_time
 
 PART_ROWS = 3_000_000
 """Rows of a part, about at most (see RecordingSource.in_parts)."""
@@ -93,6 +94,7 @@ class RecordingSource:
     ) -> None:
         """`beside`: the source whose DuckDB it uses, and with it the memory that this one is given; it must stay open
         for longer."""
+        require_addresses(DUCKDB_ADDRESSES, "a report")
         with uninterrupted():
             import duckdb  # 60 MiB: only where a report is made
 
@@ -161,6 +163,8 @@ class RecordingSource:
             raise KeyboardInterrupt from error  # what DuckDB makes of one
         except self._full:
             needed = "needs more memory than it is given, and the free disk,"
+            if (addresses := address_limit()) is not None:
+                needed += f" or than {format_size(addresses)} of addresses (ulimit -v),"
         raise CannotError(
             f"{self.recording.path} {needed} for this report; look at less of it with --time or --target, or give "
             "more with --max-memory."

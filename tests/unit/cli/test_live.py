@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 import time
 
@@ -16,6 +17,7 @@ from udamon.cli.main import main
 from udamon.engine.kdamond import Kdamond
 from udamon.errors import MissingExtra, TargetGone, UsageError
 from udamon.linux import cpu_time
+from udamon.linux.procfs import read_stat
 from udamon.live.session import WatchRequest
 from udamon.live.state import LiveState
 
@@ -70,6 +72,23 @@ def test_wishes_replace_what_the_command_line_says(
     assert (given(spec.sample), given(spec.aggr)) == (False, aggr is not None)
     assert (spec.aggr, spec.overhead, spec.pids) == (aggr or 0.1, overhead, pid)
     assert not options.goal.aggrs
+
+
+def test_another_interval_is_of_the_process_that_was_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And not of one that was given its pid since."""
+    with subprocess.Popen(["sleep", "600"]) as process:
+        try:
+            now = read_stat(process.pid).id
+            earlier = now._replace(start_time=now.start_time - 1)
+            session = live.session_of(args_of("-p", str(process.pid)), LiveState(), None)
+            session._build(WatchRequest()).engine.close()
+            session._build(WatchRequest(aggr="1s")).engine.close()
+            monkeypatch.setattr(live, "named_process", lambda pid: earlier)
+            session = live.session_of(args_of("-p", str(process.pid)), LiveState(), None)
+            with pytest.raises(TargetGone, match="its pid was given to another"):
+                session._build(WatchRequest(aggr="1s"))
+        finally:
+            process.kill()
 
 
 def test_the_screen_is_not_paid_from_the_budget() -> None:

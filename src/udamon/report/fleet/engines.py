@@ -18,6 +18,7 @@ from udamon.fleet.damage import EngineFailed
 from udamon.fleet.listing import ListedObjects
 from udamon.fleet.store import BucketStore, Directory, ObjectUnreadable, Store
 from udamon.fleet.tables import Table, Type
+from udamon.linux.address_limit import DUCKDB_ADDRESSES, require_addresses
 from udamon.report.fleet.queries import literal, view
 from udamon.report.fleet.spark_submit import GATEWAY
 from udamon.report.translate import translate
@@ -109,6 +110,7 @@ class DuckEngine(_Closing):
     name = "duckdb"
 
     def __init__(self, store: Store, memory: str | None = None) -> None:
+        require_addresses(DUCKDB_ADDRESSES, "a query by DuckDB")
         with uninterrupted():
             import duckdb
 
