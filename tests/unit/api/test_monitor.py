@@ -321,7 +321,7 @@ def test_stopped_before_it_began() -> None:
     monitor = Monitor(SIM)
     monitor.stop()
     with monitor:
-        list(monitor)
+        assert list(monitor) == []
 
 
 def test_an_exception_in_the_block_passes() -> None:
