@@ -64,7 +64,7 @@ class Recorded:
 
         Raises AssertionError with a line for each limit when one does not hold or is not decided; UsageError for what
         is no limit; UdamonError when the recording cannot be read. With `allow_damaged` what is left of a damaged
-        one decides, with `allow_estimates` estimates of which no bounds are known.
+        one decides, with `allow_estimates` estimates where bounds cannot.
         """
         __tracebackhide__ = True
         self._check(*_limits(limits))

@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--allow-damaged", action="store_true", help="decide by what is left of a damaged recording"
     )
     parser.add_argument(
-        "--allow-estimates", action="store_true", help="decide by estimates of which no bounds are known"
+        "--allow-estimates", action="store_true", help="decide by estimates where bounds cannot"
     )
     reading.configure(parser)
     group = parser.add_argument_group("limits (at least one)")

@@ -42,8 +42,8 @@ def measure(
     allow_estimates: bool = False,
 ) -> list[Check]:
     """Each assertion that is asked for, in a fixed order; without a snapshot figures are not known. With
-    `allow_estimates`, estimates of which no bounds are known decide. Raises UsageError for a mapping that is not
-    there."""
+    `allow_estimates`, estimates decide where bounds are not known, or too far apart. Raises UsageError for a mapping
+    that is not there."""
     try:
         found = [
             (kind, replace(figure, allowed=allow_estimates), limit)
@@ -200,7 +200,7 @@ def _cold(source: RecordingSource, most: float, age_ns: int) -> tuple[LimitKind,
         low, high, total = source.query(SPANS.format(spans=sampled.spans(source, age_ns), edge=edge))[0]
         return (
             kind._replace(whole=total / count),
-            Figure.between(low / total, high / total, sampled.BOUNDED),
+            Figure.within(low / total, high / total, sampled.BOUNDED, estimate),
             most,
         )
     low = high = estimate
@@ -252,7 +252,10 @@ def _rates(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[Limit
                 least, most = (sum(side) for side in zip(*bounds, strict=True))
                 why = wss.SAMPLED
             there = use.resident or 1.0
-            yield kind, Figure.between(least / there, most / there, why), limit
+            if means:
+                yield kind, Figure.within(least / there, most / there, why, use.rate), limit
+            else:
+                yield kind, Figure.between(least / there, most / there, why), limit
 
 
 def verdict(checks: list[Check]) -> bool | None:
@@ -264,7 +267,7 @@ def verdict(checks: list[Check]) -> bool | None:
 
 def document(checks: list[Check]) -> dict[str, Any]:
     """The JSON document: figures and limits in bytes, shares, seconds or snapshots, as the name says. `value` is None
-    where the figure is not exact, and `estimate` is it where no bounds are known."""
+    where the figure is not exact; `estimate` is one without bounds, or with bounds that may be far from it."""
     return {
         "schema": 1,
         "outcome": OUTCOMES[verdict(checks)],

@@ -18,7 +18,8 @@ from udamon.units import counted
 class Figure:
     """What a report says of a limit's subject: it lies between `low` and `high`, which are None where nothing can be
     said. `why` tells what keeps it from being exact, or from being told; None where it is exact. `estimate` is one of
-    which no bounds are known; it decides only where that is `allowed`."""
+    which no bounds are known, or such as hold but may be far from it; it decides only where that is `allowed`, and
+    bounds do not."""
 
     low: float | None
     high: float | None
@@ -33,6 +34,11 @@ class Figure:
     @classmethod
     def estimated(cls, value: float, why: str) -> Figure:
         return cls(None, None, why, value)
+
+    @classmethod
+    def within(cls, low: float, high: float, why: str, estimate: float) -> Figure:
+        """An estimate that is far better than what can be said for certain."""
+        return cls(low, high, why, min(max(estimate, low), high))
 
     @classmethod
     def between(cls, low: float, high: float, why: str) -> Figure:
@@ -138,12 +144,18 @@ def judged(kind: LimitKind, figure: Figure, limit: float, doubt: RecordingGaps) 
     """Broken only where all of the figure's interval is beyond the limit, and not decided where it straddles it."""
     bound = f"at {'most' if kind.most else 'least'}"
     low, high, why, sort = figure.low, figure.high, figure.why, ""
-    if figure.estimate is not None:
+    if figure.estimate is not None and (
+        low is None or high is None or (figure.allowed and _holds(kind, low, high, limit) is None)
+    ):
         sort = " by estimate"
         if figure.allowed:
             low = high = figure.estimate
     if low is None or high is None:
-        told = "" if figure.estimate is None else f" {kind.form(figure.estimate)}{kind.unit}{sort}"
+        told = (
+            ""
+            if figure.estimate is None or low is not None
+            else f" {kind.form(figure.estimate)}{kind.unit}{sort}"
+        )
         words = kind.words if told else kind.words.rstrip(":")
         return Check(kind.name, None, figure, limit, f"{words}{told}, {bound} {kind.form(limit)}", why)
     alike = any(end != limit and kind.form(end) == kind.form(limit) for end in (low, high))

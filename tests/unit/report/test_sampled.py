@@ -108,7 +108,7 @@ def test_a_cold_share_is_decided_outside_its_bounds(
     path = tmp_path / "a"
     sampled(path, shots(10))
     words = ("--cold-age", "100ms", "--max-cold-share", share)
-    assert checked(capsys, path, *words) == (status, 0.75, 0.875, None)
+    assert checked(capsys, path, *words) == (status, 0.75, 0.875, 0.75)
 
 
 NAMES = [
@@ -150,7 +150,9 @@ def test_rates_have_the_bounds_of_what_was_touched(
     if "main stack=99%" in words:
         words = ("--max-rate", "*stack*=99%")
     found, *bounds_of, estimate = checked(capsys, named, *words)
-    assert (found, estimate) == (status, None)
+    assert found == status
+    assert estimate is not None
+    assert low <= estimate <= high
     assert bounds_of == pytest.approx([low, high])
 
 
@@ -238,13 +240,17 @@ def test_estimates_without_bounds_decide_only_where_that_is_allowed(
     assert allowed == (1 if words[1] == "100MiB" and words[0] == "--min-wss" else 0, None, None, estimate)
 
 
-def test_bounds_that_are_known_decide_whatever_is_allowed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("limit", "status"), [("70%", (1, 1)), ("90%", (0, 0)), ("80%", (3, 0))])
+def test_an_estimate_decides_where_bounds_do_not_and_that_is_allowed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], limit: str, status: tuple[int, int]
 ) -> None:
+    """The share is between 0.75 and 0.875, and 0.75 by estimate."""
     path = tmp_path / "a"
     sampled(path, shots(10))
-    words = ("--cold-age", "100ms", "--max-cold-share", "80%", "--allow-estimates")
-    assert checked(capsys, path, *words) == (3, 0.75, 0.875, None)
+    words = ("--cold-age", "100ms", "--max-cold-share", limit)
+    found = [checked(capsys, path, *words), checked(capsys, path, *words, "--allow-estimates")]
+    assert tuple(one[0] for one in found) == status
+    assert {one[1:] for one in found} == {(0.75, 0.875, 0.75)}
 
 
 def test_of_a_part_of_a_target_no_bounds_are_known(named: Path, capsys: pytest.CaptureFixture[str]) -> None:
