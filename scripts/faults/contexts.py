@@ -12,7 +12,6 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-import coverage
 import pytest
 
 CONTEXT = "UDAMON_FAULTS_CONTEXT"
@@ -29,6 +28,8 @@ _seconds: dict[str, float] = {}
 def _switch(context: str) -> str:
     before = os.environ.get(CONTEXT, "")
     os.environ[CONTEXT] = context
+    import coverage  # the names above are used where it is not installed
+
     current = coverage.Coverage.current()
     assert current is not None, "coverage does not run"
     current.switch_context(context)

@@ -8,8 +8,6 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import coverage
-
 from scripts.faults.catalogue import FaultsError
 from scripts.faults.contexts import CONTEXT, FIXTURE, SETTINGS, USES
 from scripts.faults.place import FAULTS, Place
@@ -49,6 +47,8 @@ class Contexts:
                 f"no coverage is recorded in {directory}; run `python -m scripts.faults record`."
             )
         self._root = Path((directory / "root").read_text())
+        import coverage  # not where faults are listed and tables are read alone
+
         self._data = coverage.CoverageData(str(directory / "coverage"))
         self._data.read()
         self.tests = {

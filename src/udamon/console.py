@@ -212,7 +212,9 @@ def failed_by(error: OSError) -> bool:
 
 
 def flush() -> None:
-    """Write what still waits for standard output. Raises OSError (see failed_by)."""
+    """Write what still waits for standard output; and for standard error, where that can fail as in `err`: the
+    interpreter would end with status 120, as after a terminal was closed. Raises OSError (see failed_by)."""
+    _write_err("")
     sys.stdout.flush()
 
 
