@@ -3,7 +3,7 @@
     python -m bench.cold_bounds [--draw N] [--seeds N] [--seconds N] [--checks N] [--windows N…] [--shapes NAME…]
 
 As bench/working_set_bounds.py, on the same draws: recordings of simulated memory by `adaptive`, of which the bounds are
-asked as `udamon check --max-cold-share` does, for ages of so many windows.
+asked as `udamon check --max-cold-share` does, for ages of that many windows.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def untouched(windows: Sequence[Sequence[Expected]]) -> float:
 
 
 def bounds_of(path: Path, truth: Truth, windows: int, step: int = 7) -> list[ColdBounds]:
-    """Of every `step`-th window of a recording, for an age of so many windows."""
+    """Of every `step`-th window of a recording, for an age of `windows` windows."""
     recording = Recording(path)
     shots = list(recording.snapshots())
     ns = shots[0].end_ns - shots[0].begin_ns

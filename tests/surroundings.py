@@ -1,4 +1,4 @@
-"""What the environment of whoever runs the tests may change in them: nothing.
+"""The environment of the person who runs the tests changes nothing in them.
 
 Commands and libraries read variables (docs/environment.md); tests that mean one set it themselves.
 """

@@ -294,7 +294,7 @@ class WatchedService:
         return True
 
     def _not_seen(self, one: Process, tools: Tools) -> None:
-        """Its first look failed: it is there, and nobody looked at it."""
+        """Its first look failed: it is there, and was not seen."""
         self.processes[one.pid] = one
         try:
             one.not_yet(tools.looks.resident(one.pid))

@@ -49,7 +49,7 @@ static unsigned since_rest(const struct fit *f, const struct tally *t, const uns
 {
     unsigned since[HIT + 1] = {0}, before[HIT + 1] = {answers[0], answers[HIT]}, found = 0;
     double best = fmin(f->in->change, f->in->rest);
-    /* It was never touched, and is not; or there are so few answers that no two shares explain them so much better. */
+    /* It was never touched, and is not; or there are too few answers for two shares to explain them that much better. */
     if (answers[HIT] == 0 || (answers[0] + answers[HIT]) * log(2) <= best)
         return 0;
     for (unsigned age = age_from(t, 0); age < AGES; age = age_from(t, age + 1)) {

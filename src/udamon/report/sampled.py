@@ -4,13 +4,13 @@ A recording of samples by the policy adaptive says of each window between how ma
 (docs/adaptive.md), and not which. Of the bytes there, at the end of a window, were not accessed for a time T
 
 - at least: all, less all that was touched in the windows that cover T, as if nothing was touched twice. None where they
-  do not cover T, or there were times between them that nobody looked.
+  do not cover T, or there were times between them without a look.
 - at most: what was there and not touched in a window that lies within T. Each of these windows has such a bound, and
   their mean is one: the largest of many estimates is too large more often than each of them.
 
 Sums and means of bounds hold at least as often as the bounds of one window, for the errors of their estimates add up at
-most. Of a part of a target's memory at least so many bytes are cold as of all of it, less the rest, and at most all
-that are.
+most. Of a part of a target's memory, the cold bytes are at least those of all of it less the bytes of the rest, and at
+most those of all of it.
 
 A byte accessed in one tick is touched in the window, and one touched in the window was accessed in at least one of its
 ticks. So in the mean tick at most what was touched is accessed, and at least that divided by the number of ticks.
@@ -100,7 +100,7 @@ class TouchedMeans:
     ticks: int
 
     def touched_of(self, size: float) -> tuple[float, float]:
-        """Bytes touched in a window, at least and at most, of a part with so many bytes."""
+        """Bytes touched in a window, at least and at most, of a part of `size` bytes."""
         return max(self.low - max(self.there - size, 0.0), 0.0), min(self.high, size)
 
     def accessed_of(self, size: float) -> tuple[float, float]:

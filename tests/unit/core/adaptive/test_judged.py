@@ -73,7 +73,7 @@ def looked(judge: Judge, hits: float, expected: float, checks: float = 200.0) ->
 
 
 def after(looks: int) -> Judge:
-    """60 of 200 checks were accesses in each of so many looks, as was expected."""
+    """In each look 60 of 200 checks were accesses, as was expected."""
     judge = Judge(Parameters())
     for _ in range(looks):
         looked(judge, 60, 60)
