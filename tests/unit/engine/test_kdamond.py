@@ -535,23 +535,35 @@ def test_what_fails_of_one_target_leaves_the_others_watched(error: CannotError) 
     assert later.kdamond.skipped == 29
 
 
-@pytest.mark.parametrize("error", [DISAGREES, UNREADABLE])
-def test_the_monitor_ends_with_what_keeps_all_targets_from_being_looked_at(error: CannotError) -> None:
-    """At once where none was ever seen, else after some windows."""
-    rig = CensusRig(targets=2)
-    rig.census.refused.update({0: error, 1: error})
+Failing = tuple["Rig | CensusRig", dict[int, CannotError]]
+"""A monitor of two targets, and what keeps them from being looked at."""
+
+
+def check_that_it_ends(make: Callable[[], Failing], error: CannotError) -> Rig | CensusRig:
+    """When both targets fail: at once where none was ever seen, else after some windows. Returns the first monitor."""
+    rig, refused = make()
+    refused.update({0: error, 1: error})
     with pytest.raises(CannotError) as raised:
         rig.kdamond.run()
     assert raised.value is error
     assert rig.seen.snapshots == []
-    assert rig.clock.now_ns() == 0
-    later = CensusRig(targets=2)
-    later.kdamond.bus.subscribe(Then(lambda: later.census.refused.update({0: error, 1: error})))
+    later, refused_later = make()
+    later.kdamond.bus.subscribe(Then(lambda: refused_later.update({0: error, 1: error})))
     with pytest.raises(CannotError) as raised:
         later.kdamond.run()
     assert raised.value is error
     assert len(later.seen.snapshots) == 2
     assert later.kdamond.skipped == PATIENCE * 2
+    return rig
+
+
+@pytest.mark.parametrize("error", [DISAGREES, UNREADABLE])
+def test_the_monitor_ends_with_what_keeps_all_targets_from_being_looked_at(error: CannotError) -> None:
+    def make() -> Failing:
+        rig = CensusRig(targets=2)
+        return rig, rig.census.refused
+
+    assert check_that_it_ends(make, error).clock.now_ns() == 0
 
 
 def test_what_fails_for_some_windows_is_looked_at_again() -> None:
@@ -574,19 +586,11 @@ def test_what_fails_of_one_sampled_target_leaves_the_others_watched() -> None:
 
 
 def test_sampling_ends_with_what_keeps_all_targets_from_being_looked_at() -> None:
-    rig = Rig(targets=2)
-    rig.sampler.refused.update({0: DISAGREES, 1: DISAGREES})
-    with pytest.raises(NotSupported) as raised:
-        rig.kdamond.run()
-    assert raised.value is DISAGREES
-    assert rig.seen.snapshots == []
-    later = Rig(targets=2)
-    later.kdamond.bus.subscribe(Then(lambda: later.sampler.refused.update({0: DISAGREES, 1: DISAGREES})))
-    with pytest.raises(NotSupported) as raised:
-        later.kdamond.run()
-    assert raised.value is DISAGREES
-    assert len(later.seen.snapshots) == 2
-    assert later.kdamond.skipped == PATIENCE * 2
+    def make() -> Failing:
+        rig = Rig(targets=2)
+        return rig, rig.sampler.refused
+
+    check_that_it_ends(make, DISAGREES)
 
 
 def test_a_budget_is_measured_although_one_target_cannot_be_looked_at() -> None:

@@ -55,12 +55,17 @@ def test_hot_bytes_outside_every_region_count_as_missed() -> None:
     assert (found.precision, found.recall) == (1.0, 0.5)
 
 
-def test_ages_count_from_the_last_change_of_a_byte() -> None:
-    """Bytes 0-50 change in aggregation 10; the rest has been the same since 0."""
+def followed(first: list[Expected], then: list[Expected]) -> TrueAges:
+    """Of bytes 0-100: ten aggregations of each truth."""
     ages = TrueAges(0, 100)
     for seq in range(20):
-        hot = [Expected(0, 50, 1.0, 1.0)] if seq >= 10 else []
-        ages.follow(hot, seq * 10**8)
+        ages.follow(first if seq < 10 else then, seq * 10**8)
+    return ages
+
+
+def test_ages_count_from_the_last_change_of_a_byte() -> None:
+    """Bytes 0-50 change in aggregation 10; the rest has been the same since 0."""
+    ages = followed([], [Expected(0, 50, 1.0, 1.0)])
     right = snapshot((0, 50, 20), (50, 100, 0), seq=19)
     right.ages[0], right.ages[1] = 9, 19
     assert ages.wrong(right) == (0, 100)
@@ -72,10 +77,7 @@ def test_ages_count_from_the_last_change_of_a_byte() -> None:
 
 def test_memory_that_comes_to_rest_is_as_old_as_its_rest() -> None:
     """Bytes 0-50 are accessed in a third of the aggregations until number 9, the rest in one of 50: then none is."""
-    ages = TrueAges(0, 100)
-    for seq in range(20):
-        seldom = [Expected(0, 50, 0.02, 0.33), Expected(50, 100, 0.001, 0.02)] if seq < 10 else []
-        ages.follow(seldom, seq * 10**8)
+    ages = followed([Expected(0, 50, 0.02, 0.33), Expected(50, 100, 0.001, 0.02)], [])
     now = snapshot((0, 50, 0), (50, 100, 0), seq=19)
     now.ages[0], now.ages[1] = 9, 19
     assert ages.wrong(now) == (0, 100)

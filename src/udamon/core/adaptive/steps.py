@@ -272,19 +272,20 @@ class Steps:
             self._stale.sort()
 
     def _rest(self, fit: Fit, now_us: int, aggregation_us: int) -> None:
-        """Ages begin anew where memory rests, or does no more; there, and where it is probably touched otherwise than
-        before all of the memory changed, older checks that spanned an aggregation count no longer."""
-        for k, (since, age, unmoved) in enumerate(zip(fit.since, fit.rested, fit.unmoved, strict=True)):
-            start, end = self.bounds[k], self.bounds[k + 1]
-            ages, outdate = [], 0
-            if age and not since:
-                rested = max(start, fit.rested_start[k]), min(end, fit.rested_end[k])
-                self.ages.change(*rested, now_us - (age - 1) * aggregation_us)
-                ages, outdate = [age], 1 << RESTED
-            if unmoved < self._parameters.least_unmoved and not since:
-                ages, outdate = [*ages, self._judged.moved], outdate | 1 << MOVED
-            if ages:
-                self._stale.append(StalePoints(start, end, min(ages), outdate))
+        """Ages begin anew where memory came to rest, or began to be touched again. Older checks that spanned an
+        aggregation are outdated there, and where a segment is probably touched in another way since memory changed."""
+        least = self._parameters.least_unmoved
+        for k, (since, rested, unmoved) in enumerate(zip(fit.since, fit.rested, fit.unmoved, strict=True)):
+            if since or not (rested or unmoved < least):
+                continue
+            start, end, age, outdate = self.bounds[k], self.bounds[k + 1], AGES, 0
+            if rested:
+                where = max(start, fit.rested_start[k]), min(end, fit.rested_end[k])
+                self.ages.change(*where, now_us - (rested - 1) * aggregation_us)
+                age, outdate = rested, 1 << RESTED
+            if unmoved < least:
+                age, outdate = min(age, self._judged.moved), outdate | 1 << MOVED
+            self._stale.append(StalePoints(start, end, age, outdate))
 
     def _explained(self, start: int, end: int, rate: float) -> bool:
         """Whether the interval alone may have made this rate."""
