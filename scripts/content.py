@@ -50,7 +50,7 @@ def compiler() -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Whole or not at all: whoever reads meanwhile, and whatever ends this."""
+    """Write a file in one step: a reader, or an interrupted run, never finds a part of it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.new")
     fresh.write_text(text)

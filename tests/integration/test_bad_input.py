@@ -308,7 +308,7 @@ def test_a_directory_that_may_not_be_written() -> None:
     with place_of_nobody() as place:
         (place / "closed").mkdir()
         (place / "closed").chmod(0o555)
-        # Not the name of one: nobody may not read the checkout where that was made with umask 077.
+        # A copy, as the user nobody cannot read the shapes of a checkout that was made with umask 077.
         (place / "one.masim").write_bytes((SHAPES / "one.masim").read_bytes())
         (place / "one.masim").chmod(0o444)
         words = ("record", "--sim", "one.masim", "-o", "closed/a.udamon")

@@ -88,7 +88,7 @@ def test_exec_is_followed(tmp_path: Path) -> None:
 
 
 def test_names_and_commands_of_an_exec_are_of_one_program(tmp_path: Path) -> None:
-    """Of two programs that execute each other in turn, while each is looked at again and again."""
+    """Two programs execute each other in turn while the process is updated continuously."""
     programs = {name: tmp_path / name for name in ("first", "second")}
     for path in programs.values():
         shutil.copy("/bin/sh", path)

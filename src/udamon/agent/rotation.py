@@ -3,8 +3,8 @@
 A service waits until the budget can pay for a cycle of it. The next one is that with the largest product of waiting
 time and resident bytes, divided by what its cycle costs: so all bytes are looked at about equally often. Services
 that begin together are cleared together; making accesses visible that TLBs hide costs CPU each time, which limits how
-often that is. After that, a service is looked at once for each age of its cycle. A look is left out if nothing in its
-control group has run since the previous one.
+often that is. After that, a service is looked at once for each age of its cycle. A look is skipped if no process of
+its control group has run since the previous look.
 """
 
 from __future__ import annotations

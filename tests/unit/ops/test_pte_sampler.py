@@ -324,7 +324,7 @@ def test_processes_that_went_and_came_back(machine: Machine, sampler: PteSampler
 def test_tables_that_are_not_one_process_leave_the_others_answered(
     machine: Machine, sampler: PteSampler
 ) -> None:
-    """A process whose tables and page map disagree has no pages; what was opened for it is closed."""
+    """If page tables and page map of a process disagree, no page of it is sampled and its files are closed."""
     frame = machine.map(0, 0)
     other = Target(5, 8, 100)
     machine.fake.process(8, start_time=100, maps=(machine.page_map.parent / "maps").read_text(), smaps="")

@@ -38,7 +38,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def appeared(file: Path) -> int:
-    """The number in a file that somebody else makes."""
+    """The number in a file, once another process has written it."""
     deadline = time.monotonic() + 120
     while not file.exists() and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -78,7 +78,8 @@ def judge_new(points: Buffer, places: Buffer, touched: Buffer, share: float, kno
 
 
 class Judge:
-    """Keeps the sums, and begins anew where new checks show that another share of the memory is touched."""
+    """Keeps the sums. When new checks show that another share of the memory is touched, the sums start again from
+    those checks."""
 
     def __init__(self, parameters: Parameters) -> None:
         self.sums = Judged()
