@@ -164,7 +164,7 @@ def main(arguments: list[str]) -> int:
             os.environ.pop("UDAMON_TEST_LONG", None)
     long = "UDAMON_TEST_LONG" in os.environ
     stages = list(LONG_STAGES if long else STAGES)
-    unknown = [name for name in wanted if not any(s.startswith(name) for s in [*stages, "guest"])]
+    unknown = [name for name in wanted if not name or not any(s.startswith(name) for s in [*stages, "guest"])]
     if unknown or any(word.startswith("-") for word in wanted):
         print(f"no such stage: {', '.join(unknown)} (there are {', '.join([*stages, 'guest'])})\n{__doc__}")
         return 2
@@ -182,7 +182,7 @@ def _check(stages: list[str], wanted: list[str], long: bool, resume: bool) -> in
     begin = time.monotonic()
     limit = float(os.environ.get("UDAMON_STAGE_LIMIT", LIMIT_LONG_S if long else LIMIT_S))
     host = [_host(name, limit) for name in stages if not wanted or any(name.startswith(w) for w in wanted)]
-    guests, ended = _guests(long) if not wanted or any(w.startswith("guest") for w in wanted) else ([], [])
+    guests, ended = _guests(long) if not wanted or any("guest".startswith(w) for w in wanted) else ([], [])
     whole = parallel.Run(_ordered(host, [job.stage for job in guests]), WORKERS, ended)
     if long and not wanted:
         files, known = passed.begin({stage.name: stage for stage in whole.stages}, resume)

@@ -230,6 +230,8 @@ def _say(line: str) -> None:
 def summarize(run: Run, seconds: float, problems: Sequence[str] = (), long: bool = False) -> bool:
     """Print what happened; returns whether all is well. The counts stand alone on the last line: CI reads them."""
     ended, problems = run.ended, [*run.problems, *problems]
+    if not ended:
+        problems.append("nothing was run")
     width = max((len(each.stage.name) for each in ended), default=0)
     print("\n== summary")
     for each in sorted(ended, key=lambda each: each.stage.name):

@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import time
+import traceback
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -105,6 +106,10 @@ def perform(stage: Callable[[], Counts], path: Path, must_run: bool) -> int:
             current.detail = f"not run, and must be here: {skip}"
     except Failed as failure:
         current.verdict, current.detail, current.counts = "FAILED", str(failure), failure.counts
+    except Exception as error:  # a full disk, a damaged cache: the summary says which
+        traceback.print_exc()
+        current.verdict, current.counts = "FAILED", Counts(failed=1)
+        current.detail = f"{type(error).__name__}: {error}"
     current.write(path)
     return 1 if current.verdict == "FAILED" else 0
 
@@ -180,9 +185,18 @@ def pytest(
     return counts
 
 
+def _junit(path: Path) -> ElementTree.Element:
+    """What pytest wrote. Raises Failed where that was cut short."""
+    try:
+        return ElementTree.parse(path).getroot()
+    except (OSError, ElementTree.ParseError) as error:
+        raise Failed(f"how tests ended is not known: {path} cannot be read ({error})") from error
+
+
 def read_junit(path: Path) -> Counts:
+    """How many tests a junit file counts. Raises Failed where it cannot be read."""
     total = Counts()
-    for suite in ElementTree.parse(path).getroot().iter("testsuite"):
+    for suite in _junit(path).iter("testsuite"):
         tests, failures, errors, skipped = (
             int(suite.get(key, "0")) for key in ("tests", "failures", "errors", "skipped")
         )
@@ -195,12 +209,12 @@ def slowest(path: Path, number: int = 10) -> list[tuple[float, str]]:
     """The tests of a junit file that took longest: seconds and name."""
     rows = [
         (float(case.get("time", "0")), f"{case.get('classname', '')}::{case.get('name', '')}")
-        for case in ElementTree.parse(path).getroot().iter("testcase")
+        for case in _junit(path).iter("testcase")
     ]
     return sorted(rows, reverse=True)[:number]
 
 
 def skips(path: Path) -> list[str]:
     """Why the tests of a junit file were skipped, one reason for each."""
-    found = ElementTree.parse(path).getroot().iter("skipped")
+    found = _junit(path).iter("skipped")
     return [each.get("message", "").removeprefix("Skipped: ") for each in found]

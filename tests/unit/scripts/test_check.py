@@ -59,6 +59,34 @@ def test_all_is_remembered_and_goes_on(place: Path, capsys: pytest.CaptureFixtur
     assert f"{3 * len(stages)} passed, 0 failed, 0 skipped" in output.splitlines()
 
 
+def test_a_prefix_names_guests_too(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned: list[bool] = []
+
+    def jobs(long: bool) -> suite.Planned:
+        planned.append(long)
+        return suite.Planned([], [])
+
+    monkeypatch.setattr(suite, "jobs", jobs)
+    check.main(["gue"])
+    assert planned == [False]
+    assert check.main(["lint"]) == 0
+    assert planned == [False]
+
+
+def test_a_check_of_nothing_failed(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As where a guest was asked for and no boot has any of the tests."""
+    assert check.main(["guest"]) == 1
+    output = capsys.readouterr().out.splitlines()
+    assert "FAILED: nothing was run" in output
+    assert "0 passed, 1 failed, 0 skipped" in output
+
+
+@pytest.mark.parametrize("name", ["", "lnt", "guests", "source"])
+def test_no_such_stage(place: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert check.main([name]) == 2
+    assert "no such stage: " in capsys.readouterr().out
+
+
 def test_where_nothing_can_be_written(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
