@@ -18,7 +18,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from scripts import analysis, changelog, content, interpreters, parallel, passed, sanitizers, wheel
+from scripts import (
+    analysis,
+    changelog,
+    content,
+    interpreters,
+    parallel,
+    passed,
+    sanitizers,
+    starters,
+    wheel,
+)
 from scripts.guest import suite
 from scripts.stages import (
     ROOT,
@@ -171,7 +181,8 @@ def main(arguments: list[str]) -> int:
     if os.environ.get("CI"):
         os.environ.setdefault("UDAMON_REQUIRE", CI_REQUIRES)
     try:
-        with parallel.ended_by_signals(), content.locked("check"):
+        starter = starters.pids()
+        with parallel.ended_by_signals(), starters.ended_with(starter), content.locked("check"):
             return _check(stages, wanted, long, resume)
     except OSError as error:  # a stage's own is its failure (parallel.py)
         print(f"check: {error}: {WORK} must be writable and have room, for logs, results and what is built")

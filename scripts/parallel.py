@@ -196,12 +196,14 @@ class Run:
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """SIGTERM, and SIGHUP of a terminal that was closed, end this process as Ctrl-C does: what it began is ended."""
+    """SIGTERM, and SIGHUP of a terminal that was closed, end this process as Ctrl-C does: what it began is ended. Under
+    nohup a terminal that is closed ends nothing."""
 
     def end(number: int, _: object) -> None:
         sys.exit(128 + number)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    wanted = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, end) for number in wanted}
     try:
         yield
     finally:

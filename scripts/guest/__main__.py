@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from scripts import check, content, parallel
+from scripts import check, content, parallel, starters
 from scripts.guest import boot, kernels, suite, tools
 from scripts.guest.machine import Machine
 from scripts.stages import WORK, Failed, Skipped
@@ -21,7 +21,8 @@ def test(arguments: list[str]) -> int:
     only = [word for word in arguments if word != "--all"]
     if not tools.absent() and not kernels.find():
         subprocess.run([kernels.BUILDER], check=False)
-    with parallel.ended_by_signals(), content.locked("check"):
+    starter = starters.pids()
+    with parallel.ended_by_signals(), starters.ended_with(starter), content.locked("check"):
         return _test(long, only)
 
 
