@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests import capabilities, selection, surroundings
+from tests import capabilities, selection, skips, surroundings
 from tests.guest import plan
 
 GUEST_DIRECTORY = Path(__file__).parent / "guest"
@@ -111,9 +111,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, None]:
 
 
 def _refuse_skip(report: pytest.CollectReport | pytest.TestReport) -> None:
-    """A skip becomes a failure where it may not be one (capabilities.refused)."""
-    if report.outcome == "skipped" and isinstance(report.longrepr, tuple):
-        refused = capabilities.refused(report.longrepr[2])
+    """A skip becomes a failure where it may not be one (skips.py), and so does a failure that is expected."""
+    if hasattr(report, "wasxfail") and capabilities.required():
+        report.outcome, report.longrepr = "failed", f"an expected failure proves nothing: {report.wasxfail}"
+        del report.wasxfail
+    elif report.outcome == "skipped" and isinstance(report.longrepr, tuple):
+        refused = skips.refused(report.longrepr[2])
         if refused:
             report.outcome, report.longrepr = "failed", refused
 
