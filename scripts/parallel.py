@@ -9,6 +9,7 @@ which the process wrote (stages.perform): a process that wrote none has failed. 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.stages import ROOT, WORK, Counts, Result, current
+from scripts.stages import ROOT, WORK, Counts, Result, current, environment
 
 LOGS, RESULTS = WORK / "logs", WORK / "results"
 HEARTBEAT_S = 60.0
@@ -89,6 +90,8 @@ class Run:
     _stop: bool = False
 
     def run(self) -> None:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # logs have what a terminal's encoding may lack
+            sys.stdout.reconfigure(errors="backslashreplace")
         for directory in (LOGS, RESULTS):
             directory.mkdir(parents=True, exist_ok=True)
         queue = list(self.stages)
@@ -139,6 +142,7 @@ class Run:
             process = subprocess.Popen(
                 [sys.executable, "-m", "scripts.supervised", *(str(word) for word in stage.command)],
                 cwd=ROOT,
+                env=environment(PYTHONUTF8="1"),  # a log is UTF-8, whatever the terminal is
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
