@@ -22,7 +22,7 @@ def newer_than_oldest() -> dict[str, Path]:
 
 
 def _candidates() -> list[Path]:
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    pyenv = Path(os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv"))
     directories = [*sorted(pyenv.glob("versions/*/bin")), *map(Path, os.get_exec_path())]
     return [
         path

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from scripts import stages
 from scripts.stages import Counts, Failed, environment
 from tests import surroundings
 
+ROOT = Path(__file__).parents[3]
 TESTS = """
 def test_one():
     assert True
@@ -47,6 +50,28 @@ def test_stages_do_not_inherit(name: str, value: str, monkeypatch: pytest.Monkey
 def test_stages_inherit(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "value")
     assert environment()[name] == "value"
+
+
+NO_HOME = """
+import pwd
+def absent(_):
+    raise KeyError
+pwd.getpwuid = absent
+from scripts import interpreters, stages
+from scripts.guest import kernels
+import tests.capabilities
+interpreters.newer_than_oldest()
+assert kernels.CACHE.is_relative_to(stages.WORK)
+"""
+
+
+def test_who_has_no_home() -> None:
+    """As a user of a container whom no file names. Tests are collected, and kernels kept in the checkout."""
+    env = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME")}
+    done = subprocess.run(
+        [sys.executable, "-c", NO_HOME], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_options_of_somebody_else_leave_no_test_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
