@@ -97,7 +97,7 @@ def test_tests_do_not_see() -> None:
     others = {
         "UDAMON_RECORD_OVERHEAD": "9%", "UDAMON_ALLOW_KERNEL_MEMORY": "1", "UDAMON_TLB": "none", "COLUMNS": "40",
         "FORCE_COLOR": "1", "LC_ALL": "C", "LANG": "C", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://a.example",
-        "UDAMON_CONFIG": "/home/a/udamon.toml", "no_proxy": "a.example",
+        "UDAMON_CONFIG": "/home/a/udamon.toml", "GIT_DIR": "/a/.git", "no_proxy": "a.example",
     }  # fmt: skip
     seen = own | others
     surroundings.clear(seen)
