@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -23,7 +24,7 @@ FILE = WORK / "test-all.json"
 STAGES = WORK / "test-all-stages.jsonl"
 
 Files = dict[str, str | bool]
-"""`commit`, whether files are `changed` from it, and a digest of how (`changes`)."""
+"""`commit`, whether files are `changed` from it, a digest of how (`changes`), and the `python` that runs all."""
 
 
 def note(ok: bool, begun: Files) -> None:
@@ -65,7 +66,9 @@ def begin(stages: Mapping[str, Stage], resume: bool) -> tuple[Files, list[Ended]
         )
         return files, known
     if resume:
-        print("nothing to resume: no run of make test-all was interrupted on this commit without changes")
+        print(
+            "nothing to resume: no make test-all was interrupted on this commit, with this Python and no changes"
+        )
     content.write(STAGES, json.dumps(files) + "\n")
     return files, []
 
@@ -99,15 +102,18 @@ def _document(line: str) -> Any:
 def _files() -> Files:
     """Without a history nothing says which files lie here: they count as changed."""
     commit = _git("rev-parse", "HEAD").decode().strip()
-    state = _git("status", "--porcelain")
+    state = _git("status", "--porcelain", "--untracked-files=normal")  # whatever a user's settings leave out
+    known: Files = {"commit": commit, "python": sys.version}
     if not commit or not state:
-        return {"commit": commit, "changed": not commit, "changes": ""}
+        return known | {"changed": not commit, "changes": ""}
     untracked = (
         _git("ls-files", "--others", "--exclude-standard", "-z").decode(errors="surrogateescape").split("\0")
     )
     paths = [ROOT / name for name in untracked if (ROOT / name).is_file()]
-    changes = content.digest(paths, _git("diff", "HEAD", "--binary").decode(errors="replace"))
-    return {"commit": commit, "changed": True, "changes": changes}
+    changes = content.digest(
+        paths, _git("diff", "HEAD", "--binary", "--no-ext-diff").decode(errors="replace")
+    )
+    return known | {"changed": True, "changes": changes}
 
 
 def _git(*words: str) -> bytes:

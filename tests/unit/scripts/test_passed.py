@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -141,7 +142,7 @@ def test_which_files_lie_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(passed, "ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert passed._files() == {"commit": "", "changed": True, "changes": ""}
+    assert passed._files() == {"commit": "", "python": sys.version, "changed": True, "changes": ""}
     (tmp_path / "tracked").write_text("1")
     git("init", "-q")
     git("add", ".")
@@ -149,8 +150,13 @@ def test_which_files_lie_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     clean = passed._files()
     assert clean["commit"]
     assert not clean["changed"]
+    with monkeypatch.context() as other:
+        other.setattr(sys, "version", "3.99.0")
+        assert passed._files() != clean, "what passed with one Python has not with another"
+    git("config", "status.showUntrackedFiles", "no")
+    git("config", "diff.external", "true")
     seen = [clean]
-    for name, text in [("tracked", "2"), ("tracked", "3"), ("new ü", "4"), ("new ü", "5")]:
+    for name, text in [("new ü", "4"), ("new ü", "5"), ("tracked", "2"), ("tracked", "3")]:
         (tmp_path / name).write_text(text)
         seen.append(passed._files())
         assert seen[-1]["changed"]
