@@ -19,7 +19,7 @@ test: ## the check: lint, types, tests on the wheel, newer Pythons, sanitizers, 
 
 test-all: ## all there is: slow tests, every kernel and interpreter; RESUME=1 goes on with a run that was interrupted
 	@scripts/setup dev browser
-	@.venv/bin/python -m scripts.check --all $(if $(filter-out 0 no,$(RESUME)),--resume)
+	@.venv/bin/python -m scripts.check --all $(if $(filter-out 0 no false off,$(RESUME)),--resume)
 
 lint: ## ruff, mypy, gcc's analyser, the changelog and the site alone
 	@scripts/setup dev

@@ -44,6 +44,7 @@ from scripts.stages import (
     pytest,
     run,
 )
+from tests import surroundings
 from tests.selection import ENGINES
 
 PYTHON = Path(sys.executable)
@@ -178,7 +179,7 @@ def main(arguments: list[str]) -> int:
     if unknown or any(word.startswith("-") for word in wanted):
         print(f"no such stage: {', '.join(unknown)} (there are {', '.join([*stages, 'guest'])})\n{__doc__}")
         return 2
-    if os.environ.get("CI"):
+    if _on_ci():
         os.environ.setdefault("UDAMON_REQUIRE", CI_REQUIRES)
     try:
         starter = starters.pids()
@@ -210,7 +211,11 @@ def _check(stages: list[str], wanted: list[str], long: bool, resume: bool) -> in
 
 
 def _must_run(name: str) -> bool:
-    return bool(os.environ.get("CI")) and name not in CI_MAY_LACK
+    return _on_ci() and name not in CI_MAY_LACK
+
+
+def _on_ci() -> bool:
+    return surroundings.is_on(os.environ.get("CI", ""))
 
 
 def _ordered(host: list[parallel.Stage], guests: list[parallel.Stage]) -> list[parallel.Stage]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import stages
+from scripts import check, stages
 from scripts.stages import Counts, Failed, environment
 from tests import surroundings
 
@@ -83,6 +83,19 @@ def test_options_of_somebody_else_leave_no_test_out(tmp_path: Path, monkeypatch:
     with pytest.raises(Failed) as failed:
         stages.pytest("name", Path(sys.executable), str(file))
     assert failed.value.counts == Counts(passed=1, failed=1)
+
+
+@pytest.mark.parametrize("value", ["", "0", "no", "False"])
+def test_a_switch_can_be_off(value: str) -> None:
+    """CI=false and UDAMON_TEST_LONG=0 were taken for the contrary."""
+    environment = {"UDAMON_TEST_LONG": value}
+    surroundings.clear(environment)
+    assert "UDAMON_TEST_LONG" not in environment
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CI", value)
+        assert not check._must_run("wheel")
+        patch.setenv("CI", "true")
+        assert check._must_run("wheel")
 
 
 def test_tests_do_not_see() -> None:
