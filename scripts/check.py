@@ -37,9 +37,11 @@ from scripts.stages import (
     Failed,
     Result,
     Skipped,
+    check_numbers,
     current,
     environment,
     install,
+    number,
     perform,
     pytest,
     run,
@@ -52,8 +54,6 @@ PARALLEL = ["-n", "2", "--dist", "worksteal"]
 """Two processes for the tests on this machine. Most of their time they wait, so two need about one processor."""
 WORKERS = 3
 """Stages at a time on two processors: a guest, or the tests of the wheel, needs two thirds of one."""
-GUEST_WORKERS = int(os.environ.get("UDAMON_GUEST_WORKERS", 2))
-"""Guests at a time where only guests run."""
 LIMIT_S, LIMIT_LONG_S = 3600, 4 * 3600
 """Seconds after which a stage on this machine hangs: several times what the longest takes beside other work."""
 
@@ -182,9 +182,13 @@ def main(arguments: list[str]) -> int:
     if _on_ci():
         os.environ.setdefault("UDAMON_REQUIRE", CI_REQUIRES)
     try:
+        check_numbers()
         starter = starters.pids()
         with parallel.ended_by_signals(), starters.ended_with(starter), content.locked("check"):
             return _check(stages, wanted, long, resume)
+    except Failed as why:
+        print(f"check: {why}")
+        return 2
     except OSError as error:  # a stage's own is its failure (parallel.py)
         print(f"check: {error}: {WORK} must be writable and have room, for logs, results and what is built")
         return 1
@@ -192,7 +196,7 @@ def main(arguments: list[str]) -> int:
 
 def _check(stages: list[str], wanted: list[str], long: bool, resume: bool) -> int:
     begin = time.monotonic()
-    limit = float(os.environ.get("UDAMON_STAGE_LIMIT", LIMIT_LONG_S if long else LIMIT_S))
+    limit = number("UDAMON_STAGE_LIMIT", LIMIT_LONG_S if long else LIMIT_S)
     host = [_host(name, limit) for name in stages if not wanted or any(name.startswith(w) for w in wanted)]
     guests, ended = _guests(long) if not wanted or any("guest".startswith(w) for w in wanted) else ([], [])
     whole = parallel.Run(_ordered(host, [job.stage for job in guests]), WORKERS, ended)

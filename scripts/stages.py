@@ -132,6 +132,20 @@ def install(command: Sequence[str | Path], what: str, cwd: Path = ROOT) -> None:
         current.install_seconds += time.monotonic() - begin
 
 
+def number(name: str, default: int) -> int:
+    """A variable that is a whole number above 0, of seconds or of guests. Raises Failed."""
+    text = os.environ.get(name) or str(default)
+    if not (text.isdecimal() and int(text)):
+        raise Failed(f"{name}={text} is no whole number above 0: set it to one, or unset it for {default}")
+    return int(text)
+
+
+def check_numbers() -> None:
+    """Raises Failed where one of the variables is none: before anything is run, not after an hour."""
+    for name in ("UDAMON_STAGE_LIMIT", "UDAMON_GUEST_LIMIT", "UDAMON_GUEST_WORKERS"):
+        number(name, 1)
+
+
 _LEFT_OUT = ("PYTEST_", "UDAMON_TEST_SELECTION", "UDAMON_TEST_INSTALLED", "UDAMON_GUEST_")
 _KEPT = {
     "UDAMON_GUEST_KERNELS",

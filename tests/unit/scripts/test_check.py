@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from scripts import check, content, parallel, passed
-from scripts.guest import suite, tools
+from scripts.guest import __main__ as guest
+from scripts.guest import kernels, suite, tools
 from scripts.parallel import Stage
 
 ROOT = Path(__file__).parents[3]
@@ -34,6 +35,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(check, "_host", host)
     monkeypatch.setattr(suite, "jobs", lambda long: suite.Planned([], []))
     monkeypatch.setattr(tools, "absent", list)
+    monkeypatch.setattr(kernels, "find", lambda: [Path("image")])
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setenv("UDAMON_TEST_LONG", "")
     return tmp_path
@@ -94,8 +96,9 @@ def test_where_nothing_can_be_written(
         raise OSError(errno.ENOSPC, "No space left on device", str(self))
 
     monkeypatch.setattr(Path, "mkdir", full)
-    assert check.main([]) == 1
-    assert "must be writable and have room" in capsys.readouterr().out
+    for main, arguments in ((check.main, []), (guest.main, ["test"])):
+        assert main(arguments) == 1
+        assert "must be writable and have room" in capsys.readouterr().out
 
 
 def test_where_kernels_cannot_be_kept(
@@ -134,3 +137,19 @@ def test_a_second_check_waits(place: Path, capsys: pytest.CaptureFixture[str]) -
     assert second.wait(60) == 0
     first.stdout.close()
     second.stdout.close()
+
+
+@pytest.mark.parametrize("name", ["UDAMON_STAGE_LIMIT", "UDAMON_GUEST_LIMIT", "UDAMON_GUEST_WORKERS"])
+@pytest.mark.parametrize("value", ["0", "-1", "ten", "1.5", "nan"])
+def test_a_variable_that_is_no_number(
+    place: Path, name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a worker the run never ended."""
+    monkeypatch.setenv(name, value)
+    for main, arguments, status in ((check.main, ["lint"], 2), (guest.main, ["test"], 1)):
+        assert main(arguments) == status
+        output = capsys.readouterr().out
+        assert f"{name}={value} is no whole number above 0" in output
+        assert "begins" not in output
+    monkeypatch.setenv(name, "")
+    assert check.main(["lint"]) == 0
