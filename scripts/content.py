@@ -24,9 +24,9 @@ def digest(paths: Iterable[Path], *words: str) -> str:
 
 
 def sum_of(directory: Path) -> str:
-    """A hash of the files in a directory, wherever it lies."""
+    """A hash of the files in a directory, wherever it lies; without what Python compiles when it imports them."""
     total = hashlib.sha256()
-    for path in sorted(path for path in directory.rglob("*") if path.is_file()):
+    for path in sorted(p for p in directory.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
         total.update(f"{path.relative_to(directory)}\0{len(data := path.read_bytes())}\0".encode())
         total.update(data)
     return total.hexdigest()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts import content, wheel
+from scripts import content, sanitizers, wheel
 from scripts.guest import arm64, initrd, kernels, tools
 from scripts.stages import Failed
 
@@ -156,6 +156,38 @@ def test_an_environment_without_its_interpreter_is_made_again(
     assert wheel.environment_of(Path(sys.executable), "test", []) == python
     assert subprocess.run([python, "-c", ""], check=False).returncode == 0
     assert len(installs) == 2
+
+
+def test_a_sanitized_build_that_is_damaged_is_made_again(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It failed every run until somebody removed it. What imports compile there is no damage."""
+    monkeypatch.setattr(sanitizers, "ROOT", checkout)
+    monkeypatch.setattr(sanitizers, "WORK", checkout / ".work")
+    built: list[Path] = []
+
+    def does(command: list[str | Path], *_: object, **__: object) -> None:
+        library = Path(command[command.index("--target") + 1])
+        library.mkdir()
+        (library / "_native.abi3.so").write_text("code")
+        built.append(library)
+
+    monkeypatch.setattr(sanitizers, "run", does)
+
+    def is_built_again() -> bool:
+        before = len(built)
+        sanitizers._built(Path("python"))
+        return len(built) > before
+
+    assert is_built_again()
+    (built[0] / "__pycache__").mkdir()
+    (built[0] / "__pycache__" / "a.pyc").touch()
+    assert not is_built_again()
+    (built[0] / "_native.abi3.so").write_text("co")
+    assert is_built_again()
+    (built[0] / "_native.abi3.so").unlink()
+    assert is_built_again()
+    assert not is_built_again()
 
 
 @pytest.mark.parametrize("name", ["native/a.c", "native/a.h", "native/sites/format.h"])
