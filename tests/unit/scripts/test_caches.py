@@ -118,7 +118,7 @@ def test_a_wheel_whose_installation_was_interrupted_is_installed_again(
 
 
 def test_a_wheel_that_was_changed_where_it_is_installed_is_installed_again(
-    installs: list[str], monkeypatch: pytest.MonkeyPatch
+    installs: list[str], checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As by who looks for a fault in there: the tests would run on that, for ever."""
     built = wheel.build()
@@ -131,7 +131,7 @@ def test_a_wheel_that_was_changed_where_it_is_installed_is_installed_again(
         (place() / "a").write_text("text")
 
     def place() -> Path:
-        return next(next((wheel.WORK / "venvs").iterdir()).glob("lib/python3*/site-packages"))
+        return next(next((checkout / ".work" / "venvs").iterdir()).glob("lib/python3*/site-packages"))
 
     monkeypatch.setattr(wheel, "install_packages", does)
     installed()
@@ -198,7 +198,7 @@ def test_the_extension_for_arm_is_made_of_all_its_files(
     monkeypatch.setattr(arm64, "ROOT", checkout)
     monkeypatch.setattr(arm64, "WORK", checkout / ".work")
     monkeypatch.setattr(arm64, "COMPILER", checkout / "compiler")
-    described = {"extra_compile_args": [], "define_macros": [], "sources": []}
+    described: dict[str, list[str]] = {"extra_compile_args": [], "define_macros": [], "sources": []}
     monkeypatch.setattr(arm64, "_described", lambda: described)
     (checkout / "compiler").write_text('#!/bin/sh\nfor last; do :; done\necho made > "$last"\n')
     (checkout / "compiler").chmod(0o755)

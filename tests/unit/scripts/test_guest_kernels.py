@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -178,7 +179,7 @@ def test_a_kernel_that_is_damaged_is_fetched_again(archive: Archive, damage: str
 
 
 def test_nothing_is_left_of_a_kernel_for_which_there_is_no_room(
-    archive: Archive, monkeypatch: pytest.MonkeyPatch
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each try left as much as had found room."""
 
@@ -186,10 +187,10 @@ def test_nothing_is_left_of_a_kernel_for_which_there_is_no_room(
         target.mkdir()
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(stock.shutil, "copytree", full)
+    monkeypatch.setattr(shutil, "copytree", full)
     with pytest.raises(OSError, match="No space left"):
         stock.ensure(stock.Wanted("bullseye", (5, 10)))
-    assert not list(stock.CACHE.iterdir())
+    assert not list((tmp_path / "cache").iterdir())
 
 
 def test_two_may_fetch_at_once(tmp_path: Path) -> None:
