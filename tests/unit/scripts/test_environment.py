@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from scripts import check, stages
+from scripts import check, interpreters, stages
 from scripts.stages import Counts, Failed, environment
 from tests import surroundings
 
@@ -72,6 +74,33 @@ def test_who_has_no_home() -> None:
         [sys.executable, "-c", NO_HOME], cwd=ROOT, env=env, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_newer_pythons_are_looked_for_where_one_may_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PATH and PYENV_ROOT may be those of another user."""
+
+    def listed(self: Path) -> Iterator[Path]:
+        if "private" in self.parts:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return (self / name for name in os.listdir(self))
+
+    def stat(self: Path, **_: object) -> os.stat_result:
+        if "private" in self.parts:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return os.stat(self)
+
+    for place in ("private/versions/3.99/bin", "bin"):
+        (tmp_path / place).mkdir(parents=True)
+        python = tmp_path / place / "python3.99"
+        python.write_text("#!/bin/sh\necho 3 99 cpython\n")
+        python.chmod(0o755)
+    monkeypatch.setattr(Path, "iterdir", listed)
+    monkeypatch.setattr(Path, "stat", stat)
+    monkeypatch.setenv("PYENV_ROOT", str(tmp_path / "private"))
+    monkeypatch.setenv("PATH", f"{tmp_path}/private/versions/3.99/bin:{tmp_path}/absent:{tmp_path}/bin")
+    assert interpreters.newer_than_oldest() == {"3.99": tmp_path / "bin" / "python3.99"}
 
 
 def test_options_of_somebody_else_leave_no_test_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
