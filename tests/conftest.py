@@ -58,14 +58,25 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     return True if selection.passes_over(collection_path) else None
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Generator[None, None, None]:
     for item in items:
         if item.path.is_relative_to(GUEST_DIRECTORY):
             item.add_marker(pytest.mark.guest)
-    plan.write(items)
+    if plan.wanted():
+        yield  # pytest's own -k and -m: what they leave out needs no boot
+        plan.write(items)
+        _keep([], config, items)
+        return
     kept, left_out = selection.choose([item for item in items if plan.runs_here(item)])
     selection.tell(left_out)
+    _keep(kept, config, items)
+    yield
+
+
+def _keep(kept: list[pytest.Item], config: pytest.Config, items: list[pytest.Item]) -> None:
     dropped = list(set(items) - set(kept))
     if dropped:
         config.hook.pytest_deselected(items=dropped)
