@@ -142,7 +142,8 @@ class Run:
             process = subprocess.Popen(
                 [sys.executable, "-m", "scripts.supervised", *(str(word) for word in stage.command)],
                 cwd=ROOT,
-                env=environment(PYTHONUTF8="1"),  # a log is UTF-8, whatever the terminal is
+                # A log is UTF-8, and so is a path in what pip writes, whatever the terminal is.
+                env=environment(PYTHONUTF8="1", LC_ALL="C.UTF-8"),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

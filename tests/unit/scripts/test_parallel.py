@@ -69,7 +69,7 @@ import sys
 from pathlib import Path
 from scripts import parallel
 parallel.LOGS = parallel.RESULTS = Path(sys.argv[1])
-program = "import os; print('ü', sorted(name for name in os.environ if name.startswith('PYTHON')))"
+program = "import locale, os; print('ü', locale.getencoding(), sorted(name for name in os.environ if 'PYTHON' in name))"
 result = 'printf %s \'{"verdict": "passed", "counts": {"passed": 1}, "slowest": []}\''
 words = ["sh", "-c", f'"$1" -c "$2" && {result} > "$3"', "-", sys.executable, program, sys.argv[1] + "/one.json"]
 run = parallel.Run([parallel.Stage("one", words)], 1)
@@ -84,13 +84,19 @@ def test_what_python_is_given_here_and_what_a_terminal_can_show_changes_no_stage
 ) -> None:
     place = tmp_path / "ü x"
     place.mkdir()
-    env = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONOPTIMIZE": "1", "PYTHONWARNINGS": "error"}
+    env = {
+        **os.environ,
+        "PYTHONIOENCODING": encoding,
+        "PYTHONOPTIMIZE": "1",
+        "PYTHONWARNINGS": "error",
+        "LC_ALL": "C",
+    }
     done = subprocess.run(
         [sys.executable, "-c", ENCODED, str(place)], cwd=ROOT, env=env, capture_output=True, check=False
     )
     output = done.stdout.decode(encoding)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert f"{'ü' if encoding == 'utf-8' else chr(92) + 'xfc'} ['PYTHONUTF8']" in output.splitlines()
+    assert f"{'ü' if encoding == 'utf-8' else chr(92) + 'xfc'} UTF-8 ['PYTHONUTF8']" in output.splitlines()
 
 
 def test_what_a_stage_leaves_is_ended_and_named(place: Path) -> None:

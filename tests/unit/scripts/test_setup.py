@@ -16,7 +16,7 @@ PYTHON = """#!/bin/sh
 case "$*" in
 *_base_executable*) echo "$0";;
 *Python.h*|*ensurepip*) ;;
-"-m venv .venv") echo changed >>made; exit 1;;
+"-m venv .venv") {python} -c "import locale; print(locale.getencoding())" >>made; exit 1;;
 *) exec {python} "$@";;
 esac
 """
@@ -42,6 +42,7 @@ def checkout(tmp_path: Path) -> Path:
 
 def started(checkout: Path) -> subprocess.Popen[str]:
     env = {**os.environ, "PATH": f"{checkout}:{os.environ['PATH']}", "PYTHON": str(checkout / "python")}
+    env["LC_ALL"] = "C"
     return subprocess.Popen(
         [checkout / "scripts" / "setup", "dev"], env=env, stderr=subprocess.PIPE, text=True
     )
@@ -58,11 +59,11 @@ def test_an_environment_is_changed_after_the_check_that_runs_from_it(checkout: P
         assert setup.poll() is None
     assert setup.stderr.read() == "setup: .venv (dev)\n"
     assert setup.wait(60) == 1
-    assert (checkout / "made").read_text() == "changed\n"
+    assert (checkout / "made").read_text() == "UTF-8\n"
     setup.stderr.close()
 
 
 def test_without_one_nothing_is_waited_for(checkout: Path) -> None:
     setup = started(checkout)
     assert setup.communicate()[1] == "setup: .venv (dev)\n"
-    assert (checkout / "made").read_text() == "changed\n"
+    assert (checkout / "made").read_text() == "UTF-8\n"
