@@ -5,6 +5,8 @@
 .PHONY: help demo test test-all lint docs bench guest-test guest-test-all guest-shell guest-kernel dist setup clean
 PYTHON ?= python3
 export PYTHON
+# Python reads the path of a checkout in the locale's encoding (site-packages/*.pth), and C's is ASCII.
+test test-all lint docs bench guest-test guest-test-all dist: export LC_ALL := C.UTF-8
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18

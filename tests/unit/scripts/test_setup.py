@@ -67,3 +67,17 @@ def test_without_one_nothing_is_waited_for(checkout: Path) -> None:
     setup = started(checkout)
     assert setup.communicate()[1] == "setup: .venv (dev)\n"
     assert (checkout / "made").read_text() == "UTF-8\n"
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize("target", ["test", "test-all", "lint", "docs", "guest-test"])
+def test_make_reads_paths_as_utf_8(checkout: Path, target: str) -> None:
+    """In the locale C no Python starts whose site-packages name a checkout with such a path."""
+    shutil.copy(ROOT / "Makefile", checkout)
+    (checkout / ".venv" / "bin").mkdir(parents=True)
+    for program in (checkout / "scripts" / "setup", checkout / ".venv" / "bin" / "python"):
+        program.write_text("#!/bin/sh\necho $LC_ALL\n")
+        program.chmod(0o755)
+    env = {**os.environ, "LC_ALL": "C"}
+    done = subprocess.run(["make", target], cwd=checkout, env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == "C.UTF-8\nC.UTF-8\n"
