@@ -78,6 +78,7 @@ def test_make_reads_paths_as_utf_8(checkout: Path, target: str) -> None:
     for program in (checkout / "scripts" / "setup", checkout / ".venv" / "bin" / "python"):
         program.write_text("#!/bin/sh\necho $LC_ALL\n")
         program.chmod(0o755)
-    env = {**os.environ, "LC_ALL": "C"}
+    env = {name: value for name, value in os.environ.items() if name not in ("MAKELEVEL", "MAKEFLAGS")}
+    env["LC_ALL"] = "C"
     done = subprocess.run(["make", target], cwd=checkout, env=env, capture_output=True, text=True, check=True)
     assert done.stdout == "C.UTF-8\nC.UTF-8\n"
