@@ -41,10 +41,14 @@ def _refuse_source_tree() -> None:
 def _load_hypothesis_profile() -> None:
     from hypothesis import HealthCheck, settings
 
-    # No deadline: two busy cores make any deadline a coin toss. Examples are new in every run; the check prints
-    # its seed.
+    # No deadline: two busy cores make any deadline a coin toss. Examples are new in every run, also with CI=true, where
+    # hypothesis would always take the same ones; the check prints its seed.
     settings.register_profile(
-        "dev", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+        "dev",
+        deadline=None,
+        suppress_health_check=[HealthCheck.too_slow],
+        print_blob=True,
+        derandomize=False,
     )
     settings.register_profile("quick", settings.get_profile("dev"), max_examples=15, stateful_step_count=15)
     settings.register_profile("long", settings.get_profile("dev"), max_examples=300)

@@ -28,6 +28,7 @@ def test_two():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("HYPOTHESIS_PROFILE", "quick"),
         ("PYTEST_ADDOPTS", "-k test_one"),
         ("PYTEST_PLUGINS", "there.is.none"),
         ("PYTEST_TIMEOUT", "0"),
@@ -148,3 +149,36 @@ def test_tests_do_not_see() -> None:
         "LANG": "C.UTF-8", "UDAMON_CONFIG": "", "NO_PROXY": "localhost,127.0.0.1,::1",
         "no_proxy": "a.example,localhost,127.0.0.1,::1",
     }  # fmt: skip
+
+
+PROPERTY = """
+from pathlib import Path
+from hypothesis import given, strategies as st
+@given(st.integers())
+def test_any(number):
+    with Path(__file__).with_name("seen").open("a") as file:
+        print(number, file=file)
+"""
+
+
+@pytest.mark.parametrize("ci", ["", "true"])
+def test_the_seed_decides_on_the_examples(ci: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On CI hypothesis took the same ones in each run, whatever the seed."""
+    (tmp_path / "conftest.py").write_text("from tests.conftest import pytest_configure")
+    (tmp_path / "test_file.py").write_text(PROPERTY)
+    monkeypatch.setattr(stages, "WORK", tmp_path)
+    monkeypatch.setattr(stages, "current", stages.Result())
+    env = {**environment(), "CI": ci, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    env["UDAMON_TEST_SELECTION"] = "host"
+
+    def seen(seed: int) -> str:
+        words = ["--hypothesis-seed", str(seed), "-p", "no:cacheprovider", str(tmp_path)]
+        stages.pytest("name", Path(sys.executable), *words, env=env)
+        file = tmp_path / "seen"
+        text = file.read_text()
+        file.unlink()
+        return text
+
+    one, other, again = (seen(seed) for seed in (1, 2, 1))
+    assert one == again
+    assert one != other
