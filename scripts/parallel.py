@@ -156,6 +156,8 @@ class Run:
             _say(f"-- {stage.name}: begins")
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode < 0:  # what should have ended all of the stage was killed itself
+                running.end(signal.SIGKILL)
             with self._lock:
                 del self._running[stage.name]
         seconds = time.monotonic() - begin

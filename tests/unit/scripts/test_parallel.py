@@ -110,6 +110,23 @@ def test_what_a_stage_leaves_is_ended_and_named(place: Path) -> None:
     assert "sleep 299" in (place / "one.log").read_text()
 
 
+def test_what_a_stage_began_ends_where_its_supervisor_was_killed(place: Path) -> None:
+    """As by the kernel, where memory is short."""
+    run = Run([Stage("one", ["sh", "-c", f"echo $$ > {place}/pid; kill -KILL $PPID; exec sleep 299"])], 1)
+    run.run()
+    left = int((place / "pid").read_text())
+    try:
+        process = os.pidfd_open(left)
+    except ProcessLookupError:
+        pass  # and whoever adopted it has collected it
+    else:
+        try:
+            assert select.select([process], [], [], 60)[0], "it runs on"
+        finally:
+            os.close(process)
+    assert run.ended[0].result.detail == "ended with status -9 and no result"
+
+
 def writes(text: str, then: str = "") -> Callable[[Path], list[str]]:
     return lambda place: ["sh", "-c", f"printf %s '{text}' > {place}/one.json; {then}"]
 
