@@ -140,3 +140,32 @@ def test_a_signal_handler_ends_it() -> None:
             touches()
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_sweep_of_250_mib_is_short() -> None:
+    size = 250 << 20
+    with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        _native.populate(memory, 0, size)
+        (count,) = touch(memory, (0, size, 0, PAGE, 1.0, False, READ), ms=500)
+    assert count >= 5 * size // PAGE  # 100 ms a sweep; an unloaded machine takes 2
+
+
+def test_populate_writes_every_page_of_a_part() -> None:
+    memory = bytearray(5 * PAGE)
+    _native.populate(memory, PAGE, 2 * PAGE + 1)
+    assert [i for i, byte in enumerate(memory) if byte] == [PAGE, 2 * PAGE, 3 * PAGE]
+    with pytest.raises(ValueError, match="outside"):
+        _native.populate(memory, PAGE, 5 * PAGE)
+
+
+def test_guard_makes_pages_inaccessible() -> None:
+    with mmap.mmap(-1, 3 * PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        start = _native.address_of(memory)
+        _native.guard(memory, PAGE, PAGE)
+        with open("/proc/self/maps") as maps:
+            lines = [line for line in maps if line.startswith(f"{start + PAGE:x}-{start + 2 * PAGE:x} ---p")]
+        assert len(lines) == 1
+        with pytest.raises(ValueError, match="outside"):
+            _native.guard(memory, 3 * PAGE, PAGE)
+        with pytest.raises(OSError, match="Invalid argument"):
+            _native.guard(memory, 1, PAGE)
