@@ -6,6 +6,7 @@ found something. `scripts/parallel.py` runs each stage in a process of its own, 
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -229,6 +230,18 @@ def slowest(path: Path, number: int = 10) -> list[tuple[float, str]]:
 
 
 def skips(path: Path) -> list[str]:
-    """Why the tests of a junit file were skipped, one reason for each."""
+    """Why the tests of a junit file were skipped, one reason for each; where whole files were, for the file."""
     found = _junit(path).iter("skipped")
-    return [each.get("message", "").removeprefix("Skipped: ") for each in found]
+    return [_reason(each).removeprefix("Skipped: ") for each in found]
+
+
+def _reason(skipped: ElementTree.Element) -> str:
+    """pytest's message is the same for each file that was skipped; its place and its reason are the text."""
+    message = skipped.get("message", "")
+    if message != "collection skipped":
+        return message
+    try:
+        _, _, reason = ast.literal_eval(skipped.text or "")
+        return str(reason)
+    except (SyntaxError, ValueError):
+        return skipped.text or message

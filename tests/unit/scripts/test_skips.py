@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -68,6 +69,9 @@ def test_a_package_of_the_tests_is_missing(
     result = run(tmp_path, monkeypatch, text, "")
     assert result.verdict == "passed", "elsewhere it may be"
     assert result.counts.skipped == 1
+    (reason,) = result.reasons
+    assert re.search("the extra `fleet`|could not import 'absent'|SQLGlot is not installed", reason)
+    assert "test_file.py" not in reason
 
 
 def test_what_a_machine_may_lack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
