@@ -190,8 +190,7 @@ def main(arguments: list[str]) -> int:
         print(f"check: {why}")
         return 2
     except OSError as error:  # a stage's own is its failure (parallel.py)
-        print(f"check: {error}: {WORK} must be writable and have room, for logs, results and what is built")
-        return 1
+        return parallel.without_room("check", error)
 
 
 def _check(stages: list[str], wanted: list[str], long: bool, resume: bool) -> int:

@@ -218,6 +218,14 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def without_room(what: str, error: OSError) -> int:
+    """Say why a check ended before its summary, where that can still be said: the status of the process."""
+    why = f"{what}: {error}: {WORK} and standard output must be writable and have room"
+    with contextlib.suppress(OSError):
+        print(why, file=sys.stderr, flush=True)
+    return 1
+
+
 def _result(stage: Stage, status: int) -> Result:
     if not stage.result.exists():
         return Result("FAILED", f"ended with status {status} and no result", Counts(failed=1))

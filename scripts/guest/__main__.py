@@ -29,10 +29,7 @@ def test(arguments: list[str]) -> int:
         with parallel.ended_by_signals(), starters.ended_with(starter), content.locked("check"):
             return _test(long, only)
     except OSError as error:
-        print(
-            f"guest: {error}: {WORK} must be writable and have room, for logs, results and what guests share"
-        )
-        return 1
+        return parallel.without_room("guest", error)
 
 
 def _test(long: bool, only: list[str]) -> int:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -98,7 +100,26 @@ def test_where_nothing_can_be_written(
     monkeypatch.setattr(Path, "mkdir", full)
     for main, arguments in ((check.main, []), (guest.main, ["test"])):
         assert main(arguments) == 1
-        assert "must be writable and have room" in capsys.readouterr().out
+        assert "must be writable and have room" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.ENOSPC])
+def test_where_the_summary_cannot_be_printed(
+    place: Path, number: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As of `make test | head`, or into a file on a full disk: it failed, in a sentence."""
+
+    class Full(io.StringIO):
+        def write(self, text: str) -> int:
+            raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", Full())
+        assert check.main(["lint"]) == 1
+    said = capsys.readouterr().err
+    assert os.strerror(number) in said
+    assert "standard output must be writable" in said
+    assert said.count("\n") == 1
 
 
 def test_where_kernels_cannot_be_kept(
