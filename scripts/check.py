@@ -208,7 +208,7 @@ def _check(stages: list[str], wanted: list[str], long: bool, resume: bool) -> in
     whole.run()
     ok = parallel.summarize(whole, time.monotonic() - begin, suite.problems(guests, whole.ended), long)
     if long and not wanted:
-        passed.note(ok, files)
+        passed.note(ok, files, [e.stage.name for e in whole.ended if e.result.verdict == "not run"])
     passed.tell()
     return 0 if ok else 1
 

@@ -14,7 +14,8 @@ import pytest
 from scripts import check, content, parallel, passed
 from scripts.guest import __main__ as guest
 from scripts.guest import kernels, suite, tools
-from scripts.parallel import Stage
+from scripts.parallel import Ended, Stage
+from scripts.stages import Result
 
 ROOT = Path(__file__).parents[3]
 GOOD = """printf %s '{{"verdict": "passed", "counts": {{"passed": {passed}}}, "slowest": []}}' > {file}"""
@@ -61,6 +62,18 @@ def test_all_is_remembered_and_goes_on(place: Path, capsys: pytest.CaptureFixtur
     output = capsys.readouterr().out
     assert output.count(": begins") == len(stages) - 2
     assert f"{3 * len(stages)} passed, 0 failed, 0 skipped" in output.splitlines()
+
+
+def test_what_could_not_run_has_not_passed(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A kernel that could not be fetched was no part of a run that passed."""
+    absent = Ended(Stage("guest-bullseye", []), Result("not run", "no apt"), 0, 0, 0)
+    monkeypatch.setattr(suite, "jobs", lambda long: suite.Planned([], [absent]))
+    assert check.main(["--all"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last.startswith("make test-all last passed on a,")
+    assert last.endswith(", but did not run guest-bullseye")
 
 
 def test_a_prefix_names_guests_too(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,6 +133,18 @@ def test_a_damaged_note_is_no_end_of_the_check(
     assert "when make test-all last passed is not known" in capsys.readouterr().out
 
 
+def test_what_could_not_run_is_tried_again(commit: Commit) -> None:
+    files = begun("a", "b")
+    passed.remember(ended("a"), files)
+    passed.remember(ended("b", "not run"), files)
+    assert [each.stage.name for each in resumed("a", "b")] == ["a"]
+    passed.remember(ended("b"), files)
+    assert [(each.stage.name, each.result.verdict) for each in resumed("a", "b")] == [
+        ("a", "passed"),
+        ("b", "passed"),
+    ]
+
+
 def test_which_files_lie_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a history they count as changed; with one, each change is another."""
 
