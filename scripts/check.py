@@ -1,7 +1,7 @@
 """`make test` and `make test-all`: every check of this checkout, several at a time, with one summary.
 
 python -m scripts.check [--all] [STAGE…]      the stages, or the named ones; a prefix names several (guest)
-python -m scripts.check --all --resume        without those that have ended on this commit, whatever their verdict
+python -m scripts.check --all --resume        without those that have passed or failed on this commit
 
 `--all` runs everything there is: the source tree and the wheel, all kernels, all interpreters, slow tests and long
 property runs. Without it each stage runs what tests/selection.py calls its short part.
