@@ -5,6 +5,8 @@
 .PHONY: help demo test test-all lint docs bench guest-test guest-test-all guest-shell guest-kernel dist setup clean
 PYTHON ?= python3
 export PYTHON
+# Python reads the path of a checkout in the locale's encoding (site-packages/*.pth), and C's is ASCII.
+test test-all lint docs bench guest-test guest-test-all dist: export LC_ALL := C.UTF-8
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -19,7 +21,7 @@ test: ## the check: lint, types, tests on the wheel, newer Pythons, sanitizers, 
 
 test-all: ## all there is: slow tests, every kernel and interpreter; RESUME=1 goes on with a run that was interrupted
 	@scripts/setup dev browser
-	@.venv/bin/python -m scripts.check --all $(if $(filter-out 0 no,$(RESUME)),--resume)
+	@.venv/bin/python -m scripts.check --all $(if $(filter-out 0 no false off,$(RESUME)),--resume)
 
 lint: ## ruff, mypy, gcc's analyser, the changelog and the site alone
 	@scripts/setup dev

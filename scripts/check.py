@@ -1,7 +1,7 @@
 """`make test` and `make test-all`: every check of this checkout, several at a time, with one summary.
 
 python -m scripts.check [--all] [STAGE…]      the stages, or the named ones; a prefix names several (guest)
-python -m scripts.check --all --resume        without those that have ended on this commit, whatever their verdict
+python -m scripts.check --all --resume        without those that have passed or failed on this commit
 
 `--all` runs everything there is: the source tree and the wheel, all kernels, all interpreters, slow tests and long
 property runs. Without it each stage runs what tests/selection.py calls its short part.
@@ -18,7 +18,17 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from scripts import analysis, changelog, content, interpreters, parallel, passed, sanitizers, wheel
+from scripts import (
+    analysis,
+    changelog,
+    content,
+    interpreters,
+    parallel,
+    passed,
+    sanitizers,
+    starters,
+    wheel,
+)
 from scripts.guest import suite
 from scripts.stages import (
     ROOT,
@@ -27,13 +37,16 @@ from scripts.stages import (
     Failed,
     Result,
     Skipped,
+    check_numbers,
     current,
     environment,
     install,
+    number,
     perform,
     pytest,
     run,
 )
+from tests import surroundings
 from tests.selection import ENGINES
 
 PYTHON = Path(sys.executable)
@@ -41,8 +54,6 @@ PARALLEL = ["-n", "2", "--dist", "worksteal"]
 """Two processes for the tests on this machine. Most of their time they wait, so two need about one processor."""
 WORKERS = 3
 """Stages at a time on two processors: a guest, or the tests of the wheel, needs two thirds of one."""
-GUEST_WORKERS = int(os.environ.get("UDAMON_GUEST_WORKERS", 2))
-"""Guests at a time where only guests run."""
 LIMIT_S, LIMIT_LONG_S = 3600, 4 * 3600
 """Seconds after which a stage on this machine hangs: several times what the longest takes beside other work."""
 
@@ -164,25 +175,29 @@ def main(arguments: list[str]) -> int:
             os.environ.pop("UDAMON_TEST_LONG", None)
     long = "UDAMON_TEST_LONG" in os.environ
     stages = list(LONG_STAGES if long else STAGES)
-    unknown = [name for name in wanted if not any(s.startswith(name) for s in [*stages, "guest"])]
+    unknown = [name for name in wanted if not name or not any(s.startswith(name) for s in [*stages, "guest"])]
     if unknown or any(word.startswith("-") for word in wanted):
         print(f"no such stage: {', '.join(unknown)} (there are {', '.join([*stages, 'guest'])})\n{__doc__}")
         return 2
-    if os.environ.get("CI"):
+    if _on_ci():
         os.environ.setdefault("UDAMON_REQUIRE", CI_REQUIRES)
     try:
-        with parallel.ended_by_signals(), content.locked("check"):
+        check_numbers()
+        starter = starters.pids()
+        with parallel.ended_by_signals(), starters.ended_with(starter), content.locked("check"):
             return _check(stages, wanted, long, resume)
+    except Failed as why:
+        print(f"check: {why}")
+        return 2
     except OSError as error:  # a stage's own is its failure (parallel.py)
-        print(f"check: {error}: {WORK} must be writable and have room, for logs, results and what is built")
-        return 1
+        return parallel.without_room("check", error)
 
 
 def _check(stages: list[str], wanted: list[str], long: bool, resume: bool) -> int:
     begin = time.monotonic()
-    limit = float(os.environ.get("UDAMON_STAGE_LIMIT", LIMIT_LONG_S if long else LIMIT_S))
+    limit = number("UDAMON_STAGE_LIMIT", LIMIT_LONG_S if long else LIMIT_S)
     host = [_host(name, limit) for name in stages if not wanted or any(name.startswith(w) for w in wanted)]
-    guests, ended = _guests(long) if not wanted or any(w.startswith("guest") for w in wanted) else ([], [])
+    guests, ended = _guests(long) if not wanted or any("guest".startswith(w) for w in wanted) else ([], [])
     whole = parallel.Run(_ordered(host, [job.stage for job in guests]), WORKERS, ended)
     if long and not wanted:
         files, known = passed.begin({stage.name: stage for stage in whole.stages}, resume)
@@ -193,13 +208,17 @@ def _check(stages: list[str], wanted: list[str], long: bool, resume: bool) -> in
     whole.run()
     ok = parallel.summarize(whole, time.monotonic() - begin, suite.problems(guests, whole.ended), long)
     if long and not wanted:
-        passed.note(ok, files)
+        passed.note(ok, files, [e.stage.name for e in whole.ended if e.result.verdict == "not run"])
     passed.tell()
     return 0 if ok else 1
 
 
 def _must_run(name: str) -> bool:
-    return bool(os.environ.get("CI")) and name not in CI_MAY_LACK
+    return _on_ci() and name not in CI_MAY_LACK
+
+
+def _on_ci() -> bool:
+    return surroundings.is_on(os.environ.get("CI", ""))
 
 
 def _ordered(host: list[parallel.Stage], guests: list[parallel.Stage]) -> list[parallel.Stage]:

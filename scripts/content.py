@@ -23,6 +23,24 @@ def digest(paths: Iterable[Path], *words: str) -> str:
     return total.hexdigest()[:12]
 
 
+def sum_of(directory: Path) -> str:
+    """A hash of the files in a directory, wherever it lies; without what Python compiles when it imports them."""
+    total = hashlib.sha256()
+    for path in sorted(p for p in directory.rglob("*") if p.is_file() and "__pycache__" not in p.parts):
+        total.update(f"{path.relative_to(directory)}\0{len(data := path.read_bytes())}\0".encode())
+        total.update(data)
+    return total.hexdigest()
+
+
+def settle(fresh: Path, target: Path) -> None:
+    """Give a directory that is complete its place. Where another process was first, what that one made stays."""
+    try:
+        fresh.rename(target)
+    except OSError:
+        if not target.exists():
+            raise
+
+
 def package_files() -> list[Path]:
     """What a wheel is built from. Python's compiled files come and go meanwhile, half-written ones under any name."""
     made = ("__pycache__", ".egg-info")

@@ -22,15 +22,22 @@ def newer_than_oldest() -> dict[str, Path]:
 
 
 def _candidates() -> list[Path]:
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    directories = [*sorted(pyenv.glob("versions/*/bin")), *map(Path, os.get_exec_path())]
+    pyenv = Path(os.environ.get("PYENV_ROOT") or os.path.expanduser("~/.pyenv"))
+    directories = [*(place / "bin" for place in _in(pyenv / "versions")), *map(Path, os.get_exec_path())]
     return [
         path
         for directory in directories
-        if directory.is_dir()
-        for path in sorted(directory.iterdir())
+        for path in _in(directory)
         if re.fullmatch(r"python3\.\d+", path.name)
     ]
+
+
+def _in(directory: Path) -> list[Path]:
+    """What it has; nothing where there is none, or where it is another user's, as in the PATH that su leaves."""
+    try:
+        return sorted(directory.iterdir())
+    except OSError:
+        return []
 
 
 def _version(python: Path) -> tuple[int, int] | None:

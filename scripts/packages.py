@@ -3,7 +3,8 @@
 python -m scripts.packages COMMAND…     runs a command that uses uv
 
 uv does not read pip's settings: of these the command gets the index (`index-url`) and the certificates (`cert`) in
-variables of uv, unless it has them already.
+variables of uv, unless it has them already. Where uv cannot keep a cache, as in a home that is read-only, it would end;
+it gets one in .work.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 _SETTINGS = {"index-url": "UV_DEFAULT_INDEX", "cert": "SSL_CERT_FILE"}
+CACHE = Path(__file__).resolve().parents[1] / ".work" / "uv"
 
 
 def with_settings(*command: str | Path) -> list[str | Path]:
@@ -35,7 +37,22 @@ def environment(pip_settings: str, before: Mapping[str, str]) -> dict[str, str]:
         variable = _SETTINGS.get(key.rpartition(".")[2])
         if variable and variable not in before:
             found[variable] = value.strip("'\"")
+    if "UV_CACHE_DIR" not in before and not _can_be_made(_cache(before)):
+        found["UV_CACHE_DIR"] = str(CACHE)
     return found
+
+
+def _cache(variables: Mapping[str, str]) -> Path:
+    """Where uv keeps what it loads."""
+    return Path(variables.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "uv")
+
+
+def _can_be_made(directory: Path) -> bool:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(directory, os.W_OK)
 
 
 def main(command: list[str]) -> int:

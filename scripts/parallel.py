@@ -9,6 +9,7 @@ which the process wrote (stages.perform): a process that wrote none has failed. 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.stages import ROOT, WORK, Counts, Result, current
+from scripts.stages import ROOT, WORK, Counts, Result, current, environment
 
 LOGS, RESULTS = WORK / "logs", WORK / "results"
 HEARTBEAT_S = 60.0
@@ -89,6 +90,8 @@ class Run:
     _stop: bool = False
 
     def run(self) -> None:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # logs have what a terminal's encoding may lack
+            sys.stdout.reconfigure(errors="backslashreplace")
         for directory in (LOGS, RESULTS):
             directory.mkdir(parents=True, exist_ok=True)
         queue = list(self.stages)
@@ -139,6 +142,8 @@ class Run:
             process = subprocess.Popen(
                 [sys.executable, "-m", "scripts.supervised", *(str(word) for word in stage.command)],
                 cwd=ROOT,
+                # A log is UTF-8, and so is a path in what pip writes, whatever the terminal is.
+                env=environment(PYTHONUTF8="1", LC_ALL="C.UTF-8"),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -151,6 +156,8 @@ class Run:
             _say(f"-- {stage.name}: begins")
             _, status, usage = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
+            if process.returncode < 0:  # what should have ended all of the stage was killed itself
+                running.end(signal.SIGKILL)
             with self._lock:
                 del self._running[stage.name]
         seconds = time.monotonic() - begin
@@ -196,17 +203,27 @@ class Run:
 
 @contextlib.contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """SIGTERM, and SIGHUP of a terminal that was closed, end this process as Ctrl-C does: what it began is ended."""
+    """SIGTERM, and SIGHUP of a terminal that was closed, end this process as Ctrl-C does: what it began is ended. Under
+    nohup a terminal that is closed ends nothing."""
 
     def end(number: int, _: object) -> None:
         sys.exit(128 + number)
 
-    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    wanted = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    before = {number: signal.signal(number, end) for number in wanted}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def without_room(what: str, error: OSError) -> int:
+    """Say why a check ended before its summary, where that can still be said: the status of the process."""
+    why = f"{what}: {error}: {WORK} and standard output must be writable and have room"
+    with contextlib.suppress(OSError):
+        print(why, file=sys.stderr, flush=True)
+    return 1
 
 
 def _result(stage: Stage, status: int) -> Result:
@@ -230,6 +247,8 @@ def _say(line: str) -> None:
 def summarize(run: Run, seconds: float, problems: Sequence[str] = (), long: bool = False) -> bool:
     """Print what happened; returns whether all is well. The counts stand alone on the last line: CI reads them."""
     ended, problems = run.ended, [*run.problems, *problems]
+    if not ended:
+        problems.append("nothing was run")
     width = max((len(each.stage.name) for each in ended), default=0)
     print("\n== summary")
     for each in sorted(ended, key=lambda each: each.stage.name):

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -23,17 +24,19 @@ FILE = WORK / "test-all.json"
 STAGES = WORK / "test-all-stages.jsonl"
 
 Files = dict[str, str | bool]
-"""`commit`, whether files are `changed` from it, and a digest of how (`changes`)."""
+"""`commit`, whether files are `changed` from it, a digest of how (`changes`), and the `python` that runs all."""
 
 
-def note(ok: bool, begun: Files) -> None:
-    """Remember a whole run of `make test-all` that passed, and began with these files."""
+def note(ok: bool, begun: Files, not_run: Sequence[str] = ()) -> None:
+    """Remember a whole run of `make test-all` that passed, and began with these files; and the stages that could not
+    run."""
     if not ok:
         return
     if _files() != begun:
         print("note: files were changed while make test-all ran: it is not remembered as passed")
         return
-    content.write(FILE, json.dumps(begun | {"time": time.strftime("%Y-%m-%d %H:%M:%S %z")}))
+    now = time.strftime("%Y-%m-%d %H:%M:%S %z")
+    content.write(FILE, json.dumps(begun | {"time": now, "not run": sorted(not_run)}))
 
 
 def tell() -> None:
@@ -41,7 +44,10 @@ def tell() -> None:
         last = json.loads(FILE.read_text())
         with_changes = " with uncommitted changes" if last["changed"] else ""
         on = f"{last['commit'][:12] or 'files without a history'}{with_changes}"
-        print(f"make test-all last passed on {on}, {last['time']}")
+        without = ", ".join(last.get("not run", ()))
+        print(
+            f"make test-all last passed on {on}, {last['time']}{', but did not run ' if without else ''}{without}"
+        )
     except FileNotFoundError:
         print("make test-all has not passed in this checkout yet")
     except (OSError, ValueError, LookupError, TypeError) as error:
@@ -59,13 +65,16 @@ def begin(stages: Mapping[str, Stage], resume: bool) -> tuple[Files, list[Ended]
         # Lines that cannot be read are dropped: the next would be written behind half of one.
         read = [(line, ended) for line in lines[1:] if (ended := _read(line)) is not None]
         content.write(STAGES, "".join(f"{line}\n" for line in [lines[0], *(line for line, _ in read)]))
-        known = [ended for _, ended in read if ended.stage.name in stages]
+        # What could not run may be able to now: a program was installed, the network is back.
+        known = [e for _, e in read if e.stage.name in stages and e.result.verdict != "not run"]
         print(
             f"resumed: {len(known)} of {len(stages)} stages have ended on this commit and are not run again"
         )
         return files, known
     if resume:
-        print("nothing to resume: no run of make test-all was interrupted on this commit without changes")
+        print(
+            "nothing to resume: no make test-all was interrupted on this commit, with this Python and no changes"
+        )
     content.write(STAGES, json.dumps(files) + "\n")
     return files, []
 
@@ -99,15 +108,18 @@ def _document(line: str) -> Any:
 def _files() -> Files:
     """Without a history nothing says which files lie here: they count as changed."""
     commit = _git("rev-parse", "HEAD").decode().strip()
-    state = _git("status", "--porcelain")
+    state = _git("status", "--porcelain", "--untracked-files=normal")  # whatever a user's settings leave out
+    known: Files = {"commit": commit, "python": sys.version}
     if not commit or not state:
-        return {"commit": commit, "changed": not commit, "changes": ""}
+        return known | {"changed": not commit, "changes": ""}
     untracked = (
         _git("ls-files", "--others", "--exclude-standard", "-z").decode(errors="surrogateescape").split("\0")
     )
     paths = [ROOT / name for name in untracked if (ROOT / name).is_file()]
-    changes = content.digest(paths, _git("diff", "HEAD", "--binary").decode(errors="replace"))
-    return {"commit": commit, "changed": True, "changes": changes}
+    changes = content.digest(
+        paths, _git("diff", "HEAD", "--binary", "--no-ext-diff").decode(errors="replace")
+    )
+    return known | {"changed": True, "changes": changes}
 
 
 def _git(*words: str) -> bytes:

@@ -56,7 +56,8 @@ def _built(python: Path) -> Path:
     place = (
         WORK / "sanitized" / content.digest(content.package_files(), FLAGS, sys.version, content.compiler())
     )
-    if (place / "done").exists():
+    done = place / "done"
+    if done.exists() and done.read_text() == content.sum_of(place / "lib"):
         return place
     shutil.rmtree(place.parent, ignore_errors=True)
     copy = place / "source"
@@ -66,7 +67,7 @@ def _built(python: Path) -> Path:
     pip: list[str | Path] = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
     options: list[str | Path] = ["--no-deps", "--no-build-isolation", "--target", place / "lib"]
     run([*pip, *options, copy], "building with sanitizers", env=environment(CFLAGS=FLAGS))
-    (place / "done").touch()
+    content.write(done, content.sum_of(place / "lib"))
     return place
 
 

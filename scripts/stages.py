@@ -6,10 +6,12 @@ found something. `scripts/parallel.py` runs each stage in a process of its own, 
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
 import time
+import traceback
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -105,6 +107,10 @@ def perform(stage: Callable[[], Counts], path: Path, must_run: bool) -> int:
             current.detail = f"not run, and must be here: {skip}"
     except Failed as failure:
         current.verdict, current.detail, current.counts = "FAILED", str(failure), failure.counts
+    except Exception as error:  # a full disk, a damaged cache: the summary says which
+        traceback.print_exc()
+        current.verdict, current.counts = "FAILED", Counts(failed=1)
+        current.detail = f"{type(error).__name__}: {error}"
     current.write(path)
     return 1 if current.verdict == "FAILED" else 0
 
@@ -127,7 +133,21 @@ def install(command: Sequence[str | Path], what: str, cwd: Path = ROOT) -> None:
         current.install_seconds += time.monotonic() - begin
 
 
-_LEFT_OUT = ("PYTEST_", "UDAMON_TEST_SELECTION", "UDAMON_TEST_INSTALLED", "UDAMON_GUEST_")
+def number(name: str, default: int) -> int:
+    """A variable that is a whole number above 0, of seconds or of guests. Raises Failed."""
+    text = os.environ.get(name) or str(default)
+    if not (text.isdecimal() and int(text)):
+        raise Failed(f"{name}={text} is no whole number above 0: set it to one, or unset it for {default}")
+    return int(text)
+
+
+def check_numbers() -> None:
+    """Raises Failed where one of the variables is none: before anything is run, not after an hour."""
+    for name in ("UDAMON_STAGE_LIMIT", "UDAMON_GUEST_LIMIT", "UDAMON_GUEST_WORKERS"):
+        number(name, 1)
+
+
+_LEFT_OUT = ("HYPOTHESIS_", "PYTEST_", "UDAMON_TEST_SELECTION", "UDAMON_TEST_INSTALLED", "UDAMON_GUEST_")
 _KEPT = {
     "UDAMON_GUEST_KERNELS",
     "UDAMON_GUEST_LIMIT",
@@ -180,9 +200,18 @@ def pytest(
     return counts
 
 
+def _junit(path: Path) -> ElementTree.Element:
+    """What pytest wrote. Raises Failed where that was cut short."""
+    try:
+        return ElementTree.parse(path).getroot()
+    except (OSError, ElementTree.ParseError) as error:
+        raise Failed(f"how tests ended is not known: {path} cannot be read ({error})") from error
+
+
 def read_junit(path: Path) -> Counts:
+    """How many tests a junit file counts. Raises Failed where it cannot be read."""
     total = Counts()
-    for suite in ElementTree.parse(path).getroot().iter("testsuite"):
+    for suite in _junit(path).iter("testsuite"):
         tests, failures, errors, skipped = (
             int(suite.get(key, "0")) for key in ("tests", "failures", "errors", "skipped")
         )
@@ -195,12 +224,24 @@ def slowest(path: Path, number: int = 10) -> list[tuple[float, str]]:
     """The tests of a junit file that took longest: seconds and name."""
     rows = [
         (float(case.get("time", "0")), f"{case.get('classname', '')}::{case.get('name', '')}")
-        for case in ElementTree.parse(path).getroot().iter("testcase")
+        for case in _junit(path).iter("testcase")
     ]
     return sorted(rows, reverse=True)[:number]
 
 
 def skips(path: Path) -> list[str]:
-    """Why the tests of a junit file were skipped, one reason for each."""
-    found = ElementTree.parse(path).getroot().iter("skipped")
-    return [each.get("message", "").removeprefix("Skipped: ") for each in found]
+    """Why the tests of a junit file were skipped, one reason for each; where whole files were, for the file."""
+    found = _junit(path).iter("skipped")
+    return [_reason(each).removeprefix("Skipped: ") for each in found]
+
+
+def _reason(skipped: ElementTree.Element) -> str:
+    """pytest's message is the same for each file that was skipped; its place and its reason are the text."""
+    message = skipped.get("message", "")
+    if message != "collection skipped":
+        return message
+    try:
+        _, _, reason = ast.literal_eval(skipped.text or "")
+        return str(reason)
+    except (SyntaxError, ValueError):
+        return skipped.text or message

@@ -59,7 +59,7 @@ def environment_of(interpreter: Path, what: str, wanted: Sequence[str | Path]) -
     place = WORK / "venvs" / f"{what}-{key}"
     python, complete = place / "bin" / "python", place / "complete"
     with content.locked(place.name):
-        if not complete.exists():
+        if not complete.exists() or not _runs(python):
             shutil.rmtree(place, ignore_errors=True)
             run([interpreter, "-m", "venv", "--without-pip", place], f"{interpreter} -m venv")
             _install(python, *wanted)
@@ -72,11 +72,30 @@ def _with_wheel(interpreter: Path, what: str, built: Path, wanted: Sequence[str 
     python = environment_of(interpreter, what, wanted)
     holds = python.parents[1] / "holds"
     with content.locked(f"{python.parents[1].name}-wheel"):
-        if not holds.exists() or holds.read_text() != str(built):
+        if not holds.exists() or holds.read_text() != str(built) or not _is_in(built, python):
             holds.unlink(missing_ok=True)  # an installation that is interrupted leaves half of this one
             _install(python, "--reinstall", "--no-deps", built)
             holds.write_text(str(built))
     return python
+
+
+def _runs(python: Path) -> bool:
+    """Whether an environment's interpreter is still there: what made it may have been removed since."""
+    try:
+        return not subprocess.run([python, "-c", ""], capture_output=True, check=False).returncode
+    except OSError:
+        return False
+
+
+def _is_in(built: Path, python: Path) -> bool:
+    """Whether the package in an environment is what the wheel has: somebody may have changed it in there."""
+    packages = next(python.parents[1].glob("lib/python3*/site-packages"))
+    with zipfile.ZipFile(built) as wheel:
+        names = [name for name in wheel.namelist() if ".dist-info/" not in name]
+        try:
+            return all((packages / name).read_bytes() == wheel.read(name) for name in names)
+        except OSError:
+            return False
 
 
 def _install(python: Path, *arguments: str | Path) -> None:

@@ -2,8 +2,7 @@
 
 `@pytest.mark.needs("root", "idle_bitmap")` skips a test, with the reason, where a probe says no. Every name
 in the environment variable UDAMON_REQUIRE (commas between; `make test` sets it under CI=true) turns such a
-skip into a failure, so that a CI which has lost a capability does not go on green. So is there every skip for want of
-a Python package that the environment of the tests was made with, or a whole file of tests would go in silence.
+skip into a failure, so that a CI which has lost a capability does not go on green. Skips for other reasons: skips.py.
 
 Probes look at features, never at versions, and change nothing on the machine.
 """
@@ -17,7 +16,6 @@ import importlib.util
 import mmap
 import os
 import pwd
-import re
 import shutil
 import struct
 from collections.abc import Callable
@@ -30,10 +28,6 @@ Probe = Callable[[], str | None]
 """Returns None when the capability is there, else the reason why it is not."""
 
 _PROBES: dict[str, Probe] = {}
-
-_WANTS_PACKAGE = re.compile(r"the extra `|pip install|could not import")
-_OTHER_EXTRAS = re.compile(r"pyarrow|pandas|spark|iceberg|readers", re.IGNORECASE)
-"""Of the stage `engines` alone, which requires them."""
 
 _PAGEMAP_SCAN = (3 << 30) | (96 << 16) | (ord("f") << 8) | 16  # _IOWR('f', 16, struct pm_scan_arg)
 _SOFT_DIRTY, _FRAME = 1 << 55, (1 << 55) - 1
@@ -57,16 +51,6 @@ def missing(name: str) -> str | None:
 def required() -> set[str]:
     """Capabilities that this machine must have."""
     return set(filter(None, os.environ.get("UDAMON_REQUIRE", "").split(",")))
-
-
-def refused(reason: str) -> str | None:
-    """What is wrong with a skip for this reason; None where tests may be skipped for it."""
-    if not required() or inside_guest() or reason.startswith("Skipped: needs "):  # decided by name
-        return None
-    elsewhere = _OTHER_EXTRAS.search(reason) and "iceberg" not in required()
-    if not _WANTS_PACKAGE.search(reason) or elsewhere:
-        return None
-    return f"the tests' environment must have this package: {reason}"
 
 
 def inside_guest() -> bool:

@@ -17,16 +17,26 @@ _NAMES = {
     "LINES",
     "NO_COLOR",
 }
-_PREFIXES = ("AWS_", "AZURE_", "LC_", "OTEL_", "PYICEBERG_", "UDAMON_")
+_PREFIXES = ("AWS_", "AZURE_", "GIT_", "LC_", "OTEL_", "PYICEBERG_", "UDAMON_")
+SWITCHES = ("UDAMON_TEST_LONG", "UDAMON_TEST_INSTALLED")
 _LOOPBACK = "localhost,127.0.0.1,::1"
+
+
+def is_on(value: str) -> bool:
+    """Whether a switch is, by the value of its variable."""
+    return value.lower() not in ("", "0", "no", "false", "off")
 
 
 def clear(environment: MutableMapping[str, str]) -> None:
     """Remove every variable that udamon or one of its libraries reads but those of the tests (OF_TESTS): defaults of
-    flags, consent to read kernel memory, colours, stores; and take UTF-8, and no proxy to this machine."""
+    flags, consent to read kernel memory, colours, stores; those by which git takes another repository, which it sets in
+    hooks and in `rebase --exec`: tests would commit to that; and take UTF-8, and no proxy to this machine."""
     for name in list(environment):
         if (name in _NAMES or name.startswith(_PREFIXES)) and not name.startswith(OF_TESTS):
             del environment[name]
+    for name in SWITCHES:
+        if not is_on(environment.get(name, "")):
+            environment.pop(name, None)
     environment["LANG"] = "C.UTF-8"
     environment["UDAMON_CONFIG"] = ""
     for name in ("no_proxy", "NO_PROXY"):

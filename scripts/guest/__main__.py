@@ -10,10 +10,13 @@ import subprocess
 import sys
 import time
 
-from scripts import check, content, parallel
+from scripts import content, parallel, starters
 from scripts.guest import boot, kernels, suite, tools
 from scripts.guest.machine import Machine
-from scripts.stages import WORK, Failed, Skipped
+from scripts.stages import WORK, Failed, Skipped, check_numbers, number
+
+WORKERS = 2
+"""Guests at a time, where UDAMON_GUEST_WORKERS does not say otherwise."""
 
 
 def test(arguments: list[str]) -> int:
@@ -21,18 +24,23 @@ def test(arguments: list[str]) -> int:
     only = [word for word in arguments if word != "--all"]
     if not tools.absent() and not kernels.find():
         subprocess.run([kernels.BUILDER], check=False)
-    with parallel.ended_by_signals(), content.locked("check"):
-        return _test(long, only)
+    starter = starters.pids()
+    try:
+        with parallel.ended_by_signals(), starters.ended_with(starter), content.locked("check"):
+            return _test(long, only)
+    except OSError as error:
+        return parallel.without_room("guest", error)
 
 
 def _test(long: bool, only: list[str]) -> int:
     begin = time.monotonic()
     try:
+        check_numbers()
         jobs, absent = suite.jobs(long, only, os.environ.get("KERNEL", ""))
     except (Skipped, Failed) as why:
         print(f"guest: {why}")
         return 1  # asked for by name, guest tests that cannot run are a failure everywhere
-    run = parallel.Run([job.stage for job in jobs], check.GUEST_WORKERS, absent)
+    run = parallel.Run([job.stage for job in jobs], number("UDAMON_GUEST_WORKERS", WORKERS), absent)
     run.run()
     seconds, problems = time.monotonic() - begin, suite.problems(jobs, run.ended)
     return 0 if parallel.summarize(run, seconds, problems, long) else 1

@@ -76,7 +76,7 @@ def root() -> Path:
         (fresh / "etc/group").write_text(GROUPS)
         _install(fresh / "usr/lib/python3/dist-packages")
         fresh.chmod(0o755)
-        fresh.rename(target)
+        content.settle(fresh, target)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return target
@@ -95,7 +95,7 @@ def _install(target: Path) -> None:
 
 def extension(system: Path) -> Path:
     """The C extension for it, compiled once from the same files. Raises NotOffered."""
-    sources = sorted((ROOT / "src/udamon/native").glob("*.[ch]"))
+    sources = (ROOT / "src/udamon/native").rglob("*.[ch]")  # headers of sites/ are included, too
     target = WORK / "arm64" / content.digest([*sources, ROOT / "setup.py"]) / "_native.abi3.so"
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -12,10 +12,18 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from scripts.stages import ROOT
+from scripts.stages import ROOT, WORK
 
 BUILDER = Path(__file__).with_name("build-kernel")
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "udamon" / "kernels"
+
+
+def _cache() -> Path:
+    """Where kernels are kept; below .work for a user without a home, as a container may have."""
+    place = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return (Path(place) if os.path.isabs(place) else WORK / "cache") / "udamon" / "kernels"
+
+
+CACHE = _cache()
 
 STOCK = "root,second_user,clear_refs,cgroup,soft_dirty,frame_numbers,pagemap_scan,thp,zram,damon_free"
 FULL = STOCK + ",idle_bitmap"

@@ -18,13 +18,14 @@ import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from scripts import content
 from scripts.guest import arm64, kernels
 from scripts.guest.debian import NotOffered, packages
 from scripts.guest.kernels import ARM, ARM_16K, ARM_612, CACHE, OLD, STOCK, Kernel
 
 MODULES = ["virtio_pci", "9pnet_virtio", "9p", "overlay", "zram"]
-
-
+SUM = ".sum"
+"""Behind the name of a kernel's directory: the file with the sum of what lies in it."""
 ARM_PROCESSORS = ("max", "cortex-a72")
 """The second one sets no accessed bits: its first access of a page is a fault, and the kernel sets them."""
 
@@ -60,7 +61,7 @@ IN_SHORT = [WANTED[0], WANTED[4]]
 def ensure(wanted: Wanted) -> Path:
     """The directory with vmlinuz and modules/, of the newest that was ever fetched. Raises NotOffered."""
     have = [place.parent for place in CACHE.glob(f"debian-*-{wanted.machine}{wanted.flavour}/vmlinuz")]
-    have = [place for place in have if _is_of(_release(place), wanted)]
+    have = [place for place in have if _is_of(_release(place), wanted) and _whole(place)]
     return max(have, key=lambda place: _numbers(_release(place))) if have else _fetched(wanted)
 
 
@@ -106,11 +107,24 @@ def _fetched(wanted: Wanted) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         # Complete or not there: whoever looks meanwhile, and whatever ends this.
         fresh = Path(tempfile.mkdtemp(prefix=".new-", dir=target.parent))
-        shutil.copytree(scratch / "done", fresh / target.name)
-        if not target.exists():
-            (fresh / target.name).rename(target)
-        shutil.rmtree(fresh)
+        try:
+            shutil.copytree(scratch / "done", fresh / target.name)
+            content.write(target.with_name(target.name + SUM), content.sum_of(scratch / "done"))
+            if not target.exists() or not _whole(target):
+                content.settle(fresh / target.name, target)
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
     return target
+
+
+def _whole(place: Path) -> bool:
+    """Whether its files are those that were fetched, where that was noted. Others are removed, to be fetched again."""
+    noted = place.with_name(place.name + SUM)
+    if not noted.exists() or noted.read_text() == content.sum_of(place):
+        return True
+    print(f"guest: {place} is damaged", flush=True)
+    shutil.rmtree(place)
+    return False
 
 
 def _release(place: Path) -> str:

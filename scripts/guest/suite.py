@@ -37,13 +37,15 @@ from scripts.stages import (
     Skipped,
     current,
     environment,
+    number,
     perform,
     read_junit,
     run,
 )
 from tests.guest.plan import collected
 
-LIMIT = float(os.environ.get("UDAMON_GUEST_LIMIT", 2400))
+LIMIT = 2400
+"""Seconds after which a guest is ended, unless UDAMON_GUEST_LIMIT says otherwise."""
 TEST_TIMEOUT = 500
 """Seconds after which a test hangs: emulation is about twenty times slower, and a machine may have other work."""
 SILENCE = 600
@@ -217,12 +219,12 @@ def run_job(name: str) -> int:
 
 
 def _run(job: Job) -> Counts:
-    place = PLACE / job.name
+    place, limit = PLACE / job.name, number("UDAMON_GUEST_LIMIT", LIMIT)
     claims = PLACE / "claims" / job.group
     claims.mkdir(parents=True, exist_ok=True)
     for attempt in (1, 2):
         print(f"-- Linux {job.kernel.name}, {job.machine.name}", flush=True)
-        ended = boot(job.kernel, job.machine, _script(job), place, LIMIT, SILENCE, claims)
+        ended = boot(job.kernel, job.machine, _script(job), place, limit, SILENCE, claims)
         # Emulated machines stall now and then, one processor waiting for an interrupt that does not come.
         # A test that hangs is ended by its own timeout long before, so this is no test's doing.
         stalled = ended.status == HUNG and "without a word" in ended.why

@@ -54,8 +54,11 @@ def _here() -> Path:
 def _commit_of_checkout(root: Path) -> str:
     if not (root / ".git").exists():  # a file in a worktree
         return ""
+    import os
     import subprocess
 
+    # In a hook of git's, variables name the repository that the hook is of.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     command = [
         "git",
         "-C",
@@ -67,7 +70,7 @@ def _commit_of_checkout(root: Path) -> str:
         "--exclude=*",
     ]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        found = subprocess.run(command, env=env, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return found.stdout.strip() if found.returncode == 0 else ""

@@ -120,15 +120,18 @@ def taken_here(file: Path) -> bool:
     return True
 
 
+def wanted() -> bool:
+    """Whether a plan is asked for, by UDAMON_GUEST_PLAN=FILE: then no test runs."""
+    return bool(os.environ.get("UDAMON_GUEST_PLAN"))
+
+
 def write(items: Iterable[pytest.Item]) -> None:
-    """With UDAMON_GUEST_PLAN=FILE, write the boots that the collected guest tests need, each with the files of its
-    tests: to import the others would take it seconds."""
-    target = os.environ.get("UDAMON_GUEST_PLAN")
-    if not target:
-        return
-    wanted = [item for item in items if _for_guests(item) and _in_suite(item)]
+    """Write the boots that these guest tests need, each with the files of its tests: to import the others would take it
+    seconds."""
+    target = os.environ["UDAMON_GUEST_PLAN"]
+    chosen = [item for item in items if _for_guests(item) and _in_suite(item)]
     boots: dict[Machine, list[str]] = {}
-    for item in wanted:
+    for item in chosen:
         boots.setdefault(boot_of(item), []).append(str(item.path.relative_to(ROOT)))
     document = [
         {**asdict(boot), "tests": len(files), "files": list(dict.fromkeys(files))}

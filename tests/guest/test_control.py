@@ -182,7 +182,7 @@ def first_line(word: str) -> str:
     return lines[0]
 
 
-SELFTESTS = Path(os.environ.get("UDAMON_SELFTESTS", Path.home() / ".cache/udamon/selftests"))
+SELFTESTS = Path(os.environ.get("UDAMON_SELFTESTS", os.path.expanduser("~/.cache/udamon/selftests")))
 """Where `python -m bench.selftests --fetch` puts them: VERSION/damon."""
 
 

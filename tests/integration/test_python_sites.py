@@ -54,7 +54,7 @@ os._exit(0)  # the interpreter's end would free all of it
 def interpreters() -> list[str]:
     """Those that can be run here, of different versions."""
     found: dict[str, str] = {}
-    folders = [*os.get_exec_path(), *map(str, Path.home().glob(".pyenv/versions/*/bin"))]
+    folders = [*os.get_exec_path(), *map(str, Path(os.path.expanduser("~")).glob(".pyenv/versions/*/bin"))]
     for path in [
         sys.executable,
         *(f"{folder}/python3.{minor}" for folder in folders for minor in (11, 12, 13)),

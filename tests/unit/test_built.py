@@ -42,7 +42,7 @@ def test_form(installer: str | None, form: str, tmp_path: Path, monkeypatch: pyt
     assert built.commit(tmp_path) == "0123456789ab"
 
 
-def test_checkout(tmp_path: Path) -> None:
+def test_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The commit is that of the files which run, and says when they differ from it."""
     here = tmp_path / "src" / "udamon"
     here.mkdir(parents=True)
@@ -62,6 +62,8 @@ def test_checkout(tmp_path: Path) -> None:
     hash_ = git("rev-parse", "--short=12", "HEAD").strip()
     assert built.commit(here) == hash_
     (here / "a.py").write_text("changed")
+    assert built.commit(here) == f"{hash_}+changes"
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "another"))  # as in a hook of git's
     assert built.commit(here) == f"{hash_}+changes"
 
 

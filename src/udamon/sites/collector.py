@@ -285,17 +285,24 @@ def _frame(call: PythonCall) -> list[object]:
 
 
 def _reachable(preload: Path, directory: Path) -> Path:
-    """The library where every user can load it: as it is installed, or a copy. Raises OSError, NotSupported."""
+    """The library where every user can load it, by a name that the loader takes: as it is installed, or a copy. Raises
+    OSError, NotSupported."""
     path = preload.resolve()
     open_to_all = (
         all(one.stat().st_mode & stat.S_IXOTH for one in path.parents) and path.stat().st_mode & stat.S_IROTH
     )
-    if not open_to_all and not os.statvfs(directory).f_flag & os.ST_NOEXEC:
+    if not (open_to_all and _can_be_named(path)) and not os.statvfs(directory).f_flag & os.ST_NOEXEC:
         path = directory / path.name
         shutil.copyfile(preload, path)
         os.chmod(path, 0o755)
-    if any(letter in str(path) for letter in ": ;\n\t"):
+    if not _can_be_named(path):
         raise NotSupported(
-            f"the loader cannot be given the name {path}: it has a colon or a blank; install udamon elsewhere."
+            f"the loader cannot be given the name {path}: it has a colon or a blank; set TMPDIR to a directory without "
+            "either, on which programs may be executed."
         )
     return path
+
+
+def _can_be_named(path: Path) -> bool:
+    """In LD_PRELOAD, whose names end with these."""
+    return not any(letter in str(path) for letter in ": ;\n\t")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts import content, wheel
-from scripts.guest import initrd, kernels, tools
+from scripts import content, sanitizers, wheel
+from scripts.guest import arm64, initrd, kernels, tools
 from scripts.stages import Failed
 
 ROOT = Path(__file__).parents[3]
@@ -97,6 +97,8 @@ def test_a_wheel_whose_installation_was_interrupted_is_installed_again(
     """Even where the one before it is wanted, of which half is left."""
 
     def with_wheel(name: str) -> None:
+        with zipfile.ZipFile(checkout / name, "w"):
+            pass
         wheel._with_wheel(Path(sys.executable), "test", checkout / name, [])
 
     with_wheel("one.whl")
@@ -113,6 +115,100 @@ def test_a_wheel_whose_installation_was_interrupted_is_installed_again(
     assert len(installs) == before + 1
     with_wheel("one.whl")
     assert len(installs) == before + 1
+
+
+def test_a_wheel_that_was_changed_where_it_is_installed_is_installed_again(
+    installs: list[str], checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by who looks for a fault in there: the tests would run on that, for ever."""
+    built = wheel.build()
+
+    def installed() -> Path:
+        return wheel._with_wheel(Path(sys.executable), "test", built, [])
+
+    def does(*_: object) -> None:
+        installs.append("wheel")
+        (place() / "a").write_text("text")
+
+    def place() -> Path:
+        return next(next((checkout / ".work" / "venvs").iterdir()).glob("lib/python3*/site-packages"))
+
+    monkeypatch.setattr(wheel, "install_packages", does)
+    installed()
+    before = len(installs)
+    installed()
+    assert len(installs) == before
+    (place() / "a").write_text("other text")
+    installed()
+    assert (place() / "a").read_text() == "text"
+    (place() / "a").unlink()
+    installed()
+    assert (place() / "a").read_text() == "text"
+    assert len(installs) == before + 2
+
+
+def test_an_environment_without_its_interpreter_is_made_again(
+    installs: list[str], checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    python = wheel.environment_of(Path(sys.executable), "test", [])
+    python.unlink()
+    python.symlink_to("/elsewhere/python3")
+    assert wheel.environment_of(Path(sys.executable), "test", []) == python
+    assert subprocess.run([python, "-c", ""], check=False).returncode == 0
+    assert len(installs) == 2
+
+
+def test_a_sanitized_build_that_is_damaged_is_made_again(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It failed every run until somebody removed it. What imports compile there is no damage."""
+    monkeypatch.setattr(sanitizers, "ROOT", checkout)
+    monkeypatch.setattr(sanitizers, "WORK", checkout / ".work")
+    built: list[Path] = []
+
+    def does(command: list[str | Path], *_: object, **__: object) -> None:
+        library = Path(command[command.index("--target") + 1])
+        library.mkdir()
+        (library / "_native.abi3.so").write_text("code")
+        built.append(library)
+
+    monkeypatch.setattr(sanitizers, "run", does)
+
+    def is_built_again() -> bool:
+        before = len(built)
+        sanitizers._built(Path("python"))
+        return len(built) > before
+
+    assert is_built_again()
+    (built[0] / "__pycache__").mkdir()
+    (built[0] / "__pycache__" / "a.pyc").touch()
+    assert not is_built_again()
+    (built[0] / "_native.abi3.so").write_text("co")
+    assert is_built_again()
+    (built[0] / "_native.abi3.so").unlink()
+    assert is_built_again()
+    assert not is_built_again()
+
+
+@pytest.mark.parametrize("name", ["native/a.c", "native/a.h", "native/sites/format.h"])
+def test_the_extension_for_arm_is_made_of_all_its_files(
+    name: str, checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """module.c includes a header of the library for sites."""
+    monkeypatch.setattr(arm64, "ROOT", checkout)
+    monkeypatch.setattr(arm64, "WORK", checkout / ".work")
+    monkeypatch.setattr(arm64, "COMPILER", checkout / "compiler")
+    described: dict[str, list[str]] = {"extra_compile_args": [], "define_macros": [], "sources": []}
+    monkeypatch.setattr(arm64, "_described", lambda: described)
+    (checkout / "compiler").write_text('#!/bin/sh\nfor last; do :; done\necho made > "$last"\n')
+    (checkout / "compiler").chmod(0o755)
+    file = checkout / "src/udamon" / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("text")
+    before = arm64.extension(checkout)
+    assert arm64.extension(checkout) == before
+    file.write_text("other text")
+    assert arm64.extension(checkout) != before
 
 
 @pytest.mark.parametrize(

@@ -29,10 +29,8 @@ def commit(root: Path, name: str, message: str = "a change") -> None:
 
 
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def root(tmp_path: Path) -> Path:
     """A branch of one commit, "main", and another one that is checked out."""
-    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):  # set where a hook of git's runs the tests
-        monkeypatch.delenv(name, raising=False)
     git(tmp_path, "init", "-b", "main")
     commit(tmp_path, "src/udamon/a.py")
     git(tmp_path, "checkout", "-b", "topic")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from scripts import content
 from scripts.guest import kernels, stock, suite, tools
 from scripts.guest.debian import NotOffered
 from scripts.guest.kernels import Kernel
@@ -126,3 +131,75 @@ def test_the_newest_that_was_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert stock.ensure(stock.Wanted("bullseye", (5, 10), machine="arm64")).name == "debian-5.10.0-99-arm64"
     sixteen = stock.Wanted("bullseye", (5, 10), machine="arm64", flavour="-16k")
     assert stock.ensure(sixteen).name == "debian-5.10.0-7-arm64-16k"
+
+
+class Archive:
+    """Of Debian, with one kernel."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    @contextmanager
+    def packages(self, release: str, machine: str) -> Iterator[Archive]:
+        self.asked += 1
+        yield self
+
+    def names(self, pattern: str) -> list[str]:
+        return ["linux-image-5.10.0-9-amd64"]
+
+    def depends(self, name: str) -> list[str]:
+        return []
+
+    def unpack(self, names: list[str], target: Path) -> None:
+        target.mkdir()
+        (target / "vmlinuz-5.10.0-9-amd64").write_text("kernel")
+
+
+@pytest.fixture
+def archive(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Archive:
+    archive = Archive()
+    monkeypatch.setattr(stock, "CACHE", tmp_path / "cache")
+    monkeypatch.setattr(stock, "packages", archive.packages)
+    return archive
+
+
+@pytest.mark.parametrize("damage", ["", "kern", None])
+def test_a_kernel_that_is_damaged_is_fetched_again(archive: Archive, damage: str | None) -> None:
+    wanted = stock.Wanted("bullseye", (5, 10))
+    image = stock.ensure(wanted) / "vmlinuz"
+    assert stock.ensure(wanted) == image.parent
+    assert archive.asked == 1
+    if damage is None:
+        image.unlink()
+    else:
+        image.write_text(damage)
+    assert stock.ensure(wanted) == image.parent
+    assert image.read_text() == "kernel"
+    assert archive.asked == 2
+
+
+def test_nothing_is_left_of_a_kernel_for_which_there_is_no_room(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each try left as much as had found room."""
+
+    def full(source: Path, target: Path) -> None:
+        target.mkdir()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copytree", full)
+    with pytest.raises(OSError, match="No space left"):
+        stock.ensure(stock.Wanted("bullseye", (5, 10)))
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_two_may_fetch_at_once(tmp_path: Path) -> None:
+    """Two checkouts have one cache: the second finds what the first has made meanwhile."""
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    content.settle(tmp_path / "first", tmp_path / "target")
+    content.settle(tmp_path / "second", tmp_path / "target")
+    assert (tmp_path / "target" / "file").read_text() == "first"
+    with pytest.raises(FileNotFoundError):
+        content.settle(tmp_path / "second", tmp_path / "absent" / "target")

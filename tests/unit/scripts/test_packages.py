@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from scripts.packages import environment
+from scripts.packages import CACHE, environment
 
 MIRROR = "https://mirror.example/simple"
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
 
 
 @pytest.mark.parametrize("where", ["global", "install", "user", ":env:"])
@@ -29,3 +36,14 @@ def test_what_uv_was_told_itself_holds() -> None:
 @pytest.mark.parametrize("settings", ["", "\n", "global.timeout='60'\n", "no sign of equality\n"])
 def test_other_settings_are_not_uvs(settings: str) -> None:
     assert environment(settings, {}) == {}
+
+
+def test_a_home_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """uv ends there, where pip goes on without a cache."""
+    home = tmp_path / "home"
+    home.write_text("no directory")
+    monkeypatch.setenv("HOME", str(home))
+    assert environment("", {}) == {"UV_CACHE_DIR": str(CACHE)}
+    assert environment("", {"UV_CACHE_DIR": "/elsewhere"}) == {"UV_CACHE_DIR": "/elsewhere"}
+    other = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    assert environment("", other) == other

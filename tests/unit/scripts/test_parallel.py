@@ -64,6 +64,41 @@ def test_a_check_that_is_ended_ends_all_that_its_stages_began(tmp_path: Path, nu
         os.close(left)
 
 
+ENCODED = r"""
+import sys
+from pathlib import Path
+from scripts import parallel
+parallel.LOGS = parallel.RESULTS = Path(sys.argv[1])
+program = "import locale, os; print('ü', locale.getencoding(), sorted(name for name in os.environ if 'PYTHON' in name))"
+result = 'printf %s \'{"verdict": "passed", "counts": {"passed": 1}, "slowest": []}\''
+words = ["sh", "-c", f'"$1" -c "$2" && {result} > "$3"', "-", sys.executable, program, sys.argv[1] + "/one.json"]
+run = parallel.Run([parallel.Stage("one", words)], 1)
+run.run()
+sys.exit(not parallel.summarize(run, 1))
+"""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
+def test_what_python_is_given_here_and_what_a_terminal_can_show_changes_no_stage(
+    tmp_path: Path, encoding: str
+) -> None:
+    place = tmp_path / "ü x"
+    place.mkdir()
+    env = {
+        **os.environ,
+        "PYTHONIOENCODING": encoding,
+        "PYTHONOPTIMIZE": "1",
+        "PYTHONWARNINGS": "error",
+        "LC_ALL": "C",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", ENCODED, str(place)], cwd=ROOT, env=env, capture_output=True, check=False
+    )
+    output = done.stdout.decode(encoding)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert f"{'ü' if encoding == 'utf-8' else chr(92) + 'xfc'} UTF-8 ['PYTHONUTF8']" in output.splitlines()
+
+
 def test_what_a_stage_leaves_is_ended_and_named(place: Path) -> None:
     orphan = f"setsid sh -c 'echo $$ > {place}/new; mv {place}/new {place}/pid; exec sleep 299' &"
     wait = f"while [ ! -e {place}/pid ]; do sleep 0.05; done"
@@ -73,6 +108,23 @@ def test_what_a_stage_leaves_is_ended_and_named(place: Path) -> None:
     assert run.ended[0].result.verdict == "passed"
     assert not Path(f"/proc/{(place / 'pid').read_text().strip()}").exists()
     assert "sleep 299" in (place / "one.log").read_text()
+
+
+def test_what_a_stage_began_ends_where_its_supervisor_was_killed(place: Path) -> None:
+    """As by the kernel, where memory is short."""
+    run = Run([Stage("one", ["sh", "-c", f"echo $$ > {place}/pid; kill -KILL $PPID; exec sleep 299"])], 1)
+    run.run()
+    left = int((place / "pid").read_text())
+    try:
+        process = os.pidfd_open(left)
+    except ProcessLookupError:
+        pass  # and whoever adopted it has collected it
+    else:
+        try:
+            assert select.select([process], [], [], 60)[0], "it runs on"
+        finally:
+            os.close(process)
+    assert run.ended[0].result.detail == "ended with status -9 and no result"
 
 
 def writes(text: str, then: str = "") -> Callable[[Path], list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -132,6 +133,18 @@ def test_a_damaged_note_is_no_end_of_the_check(
     assert "when make test-all last passed is not known" in capsys.readouterr().out
 
 
+def test_what_could_not_run_is_tried_again(commit: Commit) -> None:
+    files = begun("a", "b")
+    passed.remember(ended("a"), files)
+    passed.remember(ended("b", "not run"), files)
+    assert [each.stage.name for each in resumed("a", "b")] == ["a"]
+    passed.remember(ended("b"), files)
+    assert [(each.stage.name, each.result.verdict) for each in resumed("a", "b")] == [
+        ("a", "passed"),
+        ("b", "passed"),
+    ]
+
+
 def test_which_files_lie_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a history they count as changed; with one, each change is another."""
 
@@ -141,7 +154,7 @@ def test_which_files_lie_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(passed, "ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert passed._files() == {"commit": "", "changed": True, "changes": ""}
+    assert passed._files() == {"commit": "", "python": sys.version, "changed": True, "changes": ""}
     (tmp_path / "tracked").write_text("1")
     git("init", "-q")
     git("add", ".")
@@ -149,8 +162,13 @@ def test_which_files_lie_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     clean = passed._files()
     assert clean["commit"]
     assert not clean["changed"]
+    with monkeypatch.context() as other:
+        other.setattr(sys, "version", "3.99.0")
+        assert passed._files() != clean, "what passed with one Python has not with another"
+    git("config", "status.showUntrackedFiles", "no")
+    git("config", "diff.external", "true")
     seen = [clean]
-    for name, text in [("tracked", "2"), ("tracked", "3"), ("new ü", "4"), ("new ü", "5")]:
+    for name, text in [("new ü", "4"), ("new ü", "5"), ("tracked", "2"), ("tracked", "3")]:
         (tmp_path / name).write_text(text)
         seen.append(passed._files())
         assert seen[-1]["changed"]

@@ -61,14 +61,34 @@ def test_a_library_that_cannot_be_preloaded_leaves_nothing(
 ) -> None:
     """The loader takes a colon for the end of a name."""
     (tmp_path / "lib:x.so").write_bytes(b"")
-    (tmp_path / "temporary").mkdir()
+    (tmp_path / "temporary a").mkdir()
     monkeypatch.setattr(module, "library", lambda: tmp_path / "lib:x.so")
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary a"))
     opened = os.listdir("/proc/self/fd")
-    with pytest.raises(NotSupported, match="it has a colon or a blank; install udamon elsewhere"):
+    with pytest.raises(NotSupported, match="it has a colon or a blank; set TMPDIR"):
         Collector()
-    assert os.listdir(tmp_path / "temporary") == []
+    assert os.listdir(tmp_path / "temporary a") == []
     assert len(os.listdir("/proc/self/fd")) == len(opened)
+
+
+@pytest.mark.parametrize("name", ["a b", "a:b", "a;b"])
+def test_a_library_whose_name_the_loader_does_not_take_is_copied(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """As in an environment below a directory with a blank, which every user may enter."""
+    with tempfile.TemporaryDirectory() as installed, tempfile.TemporaryDirectory() as temporary:
+        place = Path(installed, name)
+        place.mkdir()
+        (place / "_sites.so").write_bytes(b"code")
+        for path in (place, place / "_sites.so", place.parent):
+            path.chmod(0o755)
+        monkeypatch.setattr(module, "library", lambda: place / "_sites.so")
+        monkeypatch.setattr(tempfile, "tempdir", temporary)
+        with Collector() as collector:
+            preload = Path(collector.environment()["LD_PRELOAD"])
+            assert preload.is_relative_to(temporary)
+            assert preload.read_bytes() == b"code"
+        assert os.listdir(temporary) == []
 
 
 def test_a_process_that_sent_something_broken_and_ended(collector: Collector) -> None:
