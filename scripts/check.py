@@ -18,17 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from scripts import (
-    analysis,
-    changelog,
-    content,
-    interpreters,
-    parallel,
-    passed,
-    sanitizers,
-    starters,
-    wheel,
-)
+from scripts import analysis, changelog, content, interpreters, parallel, passed, sanitizers, wheel
 from scripts.guest import suite
 from scripts.stages import (
     ROOT,
@@ -183,8 +173,7 @@ def main(arguments: list[str]) -> int:
         os.environ.setdefault("UDAMON_REQUIRE", CI_REQUIRES)
     try:
         check_numbers()
-        starter = starters.pids()
-        with parallel.ended_by_signals(), starters.ended_with(starter), content.locked("check"):
+        with parallel.ended_by_signals(), content.locked("check"):
             return _check(stages, wanted, long, resume)
     except Failed as why:
         print(f"check: {why}")

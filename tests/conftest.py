@@ -24,6 +24,7 @@ SOURCE_DIRECTORY = Path(__file__).parents[1] / "src"
 
 def pytest_configure(config: pytest.Config) -> None:
     surroundings.clear(os.environ)
+    surroundings.take_signals()
     if os.environ.get("UDAMON_TEST_INSTALLED"):
         _refuse_source_tree()
     if plan.needs_hypothesis():

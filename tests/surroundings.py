@@ -1,10 +1,12 @@
 """The environment of the person who runs the tests changes nothing in them.
 
-Commands and libraries read variables (docs/environment.md); tests that mean one set it themselves.
+Commands and libraries read variables (docs/environment.md); tests that mean one set it themselves. Programs inherit
+which signals are ignored, too.
 """
 
 from __future__ import annotations
 
+import signal
 from collections.abc import MutableMapping
 
 OF_TESTS = ("UDAMON_TEST_", "UDAMON_GUEST", "UDAMON_REQUIRE")
@@ -19,6 +21,7 @@ _NAMES = {
 }
 _PREFIXES = ("AWS_", "AZURE_", "GIT_", "LC_", "OTEL_", "PYICEBERG_", "UDAMON_")
 SWITCHES = ("UDAMON_TEST_LONG", "UDAMON_TEST_INSTALLED")
+_SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 _LOOPBACK = "localhost,127.0.0.1,::1"
 
 
@@ -43,3 +46,11 @@ def clear(environment: MutableMapping[str, str]) -> None:
         before = environment.get(name)
         if _LOOPBACK not in (before or ""):
             environment[name] = f"{before},{_LOOPBACK}" if before else _LOOPBACK
+
+
+def take_signals() -> None:
+    """No signal that ends a program is ignored any more: a shell starts what runs in its background so that Ctrl-C does
+    not reach it, nohup(1) likewise for the end of a terminal, and each program that a test starts would inherit it."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from scripts import content, parallel, starters
+from scripts import content, parallel
 from scripts.guest import boot, kernels, suite, tools
 from scripts.guest.machine import Machine
 from scripts.stages import WORK, Failed, Skipped, check_numbers, number
@@ -24,9 +24,8 @@ def test(arguments: list[str]) -> int:
     only = [word for word in arguments if word != "--all"]
     if not tools.absent() and not kernels.find():
         subprocess.run([kernels.BUILDER], check=False)
-    starter = starters.pids()
     try:
-        with parallel.ended_by_signals(), starters.ended_with(starter), content.locked("check"):
+        with parallel.ended_by_signals(), content.locked("check"):
             return _test(long, only)
     except OSError as error:
         return parallel.without_room("guest", error)

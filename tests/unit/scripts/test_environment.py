@@ -182,3 +182,21 @@ def test_the_seed_decides_on_the_examples(ci: str, tmp_path: Path, monkeypatch: 
     one, other, again = (seen(seed) for seed in (1, 2, 1))
     assert one == again
     assert one != other
+
+
+def test_signals_that_the_starter_ignores_end_programs_of_tests(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text("from tests.conftest import pytest_configure")
+    (tmp_path / "test_signals.py").write_text(
+        """
+import signal, subprocess, sys
+def test_one():
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        code = f"import os, time; os.kill(os.getpid(), {number}); time.sleep(60)"
+        assert subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL).returncode == -number
+"""
+    )
+    words = f"trap '' HUP INT QUIT TERM; exec {sys.executable} -m pytest -q -p no:cacheprovider {tmp_path}"
+    done = subprocess.run(
+        ["sh", "-c", words], env=environment(PYTHONPATH=str(ROOT)), cwd=tmp_path, check=False
+    )
+    assert done.returncode == 0
