@@ -180,7 +180,7 @@ class Rotation:
                 found["partial"] += 1
             elif any(each.state == PAUSE for each in one.processes.values()):
                 found["pause"] += 1
-            elif one.processes and not any(
+            elif (one.members_refused or one.processes) and not any(
                 each.state in (WATCHED, NOT_YET) for each in one.processes.values()
             ):
                 found["refused"] += 1
@@ -272,7 +272,10 @@ class Rotation:
             return False
         except NotPermitted:
             self.dropped["permission"] += 1
+            one.members_refused = True
+            one.unsized |= not one.processes
             return False
+        one.members_refused = False
         return True
 
     def _plan(self, one: WatchedService) -> None:

@@ -66,7 +66,9 @@ class WatchedService:
         self.empty_until_ns = 0
         """It had no process, and is not asked again until then; 0 where it was not asked, or had one."""
         self.unsized = False
-        """Whether it may have processes of which not even the size is known, for want of descriptors."""
+        """Whether it may have processes of which not even the size is known, for want of descriptors or of a right."""
+        self.members_refused = False
+        """Whether its members may not be read."""
         self.given = False
         """Whether a recording has it."""
         self.version = 0
@@ -312,7 +314,7 @@ class WatchedService:
 
 def coverage(services: Collection[WatchedService], now_ns: int) -> float | None:
     """The share of their resident bytes that was looked at in the last window; None where no size is known, or that of
-    some is not, for want of descriptors."""
+    some is not (WatchedService.unsized)."""
     if any(one.unsized for one in services):
         return None
     resident = sum(one.resident for one in services)

@@ -14,7 +14,7 @@ from udamon.agent.settings import Settings
 from udamon.agent.watched import coverage
 from udamon.agent.ways.choice import Ways
 from udamon.core.idle_time import SECONDS
-from udamon.errors import OutOfFiles
+from udamon.errors import NotPermitted, OutOfFiles
 from udamon.linux.procfs import ProcessId
 
 TWO_MINUTES = SECONDS.index(120)
@@ -132,6 +132,29 @@ def test_processes_that_cannot_be_identified_leave_the_coverage_unknown() -> Non
     assert rotation.services["one"].fresh_bytes(now_ns) == 3 * MIB
     full = False
     node.run(rotation, 1300)
+    assert rotation.coverage() == 1.0
+
+
+def test_a_service_whose_members_may_not_be_read_is_refused_and_not_covered() -> None:
+    node = Node()
+    node.add("one", Program({1.0: 3 * MIB}))
+    node.add("two", Program({1.0: MIB}))
+    members, closed = node.members, True
+
+    def unread(service: Service) -> Sequence[int]:
+        if closed and service.key == "two":
+            raise NotPermitted("cgroup.procs may not be read")
+        return members(service)
+
+    node.members = unread  # type: ignore[method-assign]
+    rotation = node.rotation(Settings(budget=1.0))
+    node.run(rotation, 130)
+    assert (rotation.states()["watched"], rotation.states()["refused"]) == (1, 1)
+    assert rotation.coverage() is None, "nobody knows how large it is"
+    assert rotation.dropped["permission"] > 0
+    closed = False
+    node.run(rotation, 1300)
+    assert rotation.states()["watched"] == 2
     assert rotation.coverage() == 1.0
 
 
