@@ -162,6 +162,8 @@ def line_of(
     rate = nr_accesses / ticks if ticks else 0.0
     if shares and known:
         rate = min(1.0, touched / known)
+    elif rates[0] is not None:
+        rate = rates[0]
     window = ticks * sample_ns
     heat = temperature_of(end - start, nr_accesses, ticks, age * window, weights)
     bound = upper_bound(None if mapped is None else mapped.kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -29,6 +30,7 @@ COLD = f"""
 """
 SPANS = "SELECT sum(low), sum(high), sum(there) FROM ({spans}) AS spans WHERE time >= {edge}"
 GRAIN = "refs tells how much of a mapping was accessed, and not for how long the rest of it was not"
+RATES = "rates are estimated from looks at growing spans"
 LENGTH = 'SELECT max(time) - min("begin"), count(DISTINCT seq) FROM regions'
 TELLING = "SELECT max(time), count(DISTINCT seq) FILTER (WHERE time >= {edge}) FROM regions"
 """The end, and the windows that could tell: before so much time had passed, nothing can be known to be so cold."""
@@ -222,19 +224,17 @@ def _cold_words(age_ns: int) -> str:
 
 
 def _rates(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[LimitKind, Figure, float]]:
-    lines = hot_cold.measure(source, offsets=False).lines
+    report = hot_cold.measure(source, offsets=False)
     catalog = Catalog(source.recording)
-    error = sampled.unbounded(source)
-    means = sampled.means(source) if groups.estimated(source) else {}
     for prefix, asked in (("max", limits.max_rate_of), ("min", limits.min_rate_of)):
         for name, limit in asked:
-            use, sure = hot_cold.Use(), 0.0
-            sizes: dict[int, float] = {}
-            for line in lines:
+            sure = 0.0
+            of_targets: defaultdict[int, hot_cold.Use] = defaultdict(hot_cold.Use)
+            for line in report.lines:
                 if matches(name, (line.owner.name, line.owner.label, line.owner.kind)):
-                    use.add(line.use)
                     sure += 0.0 if catalog.upper_bound(line.owner.kind) else line.use.heat
-                    sizes[line.owner.target] = sizes.get(line.owner.target, 0.0) + line.use.resident
+                    of_targets[line.owner.target].add(line.use)
+            use = hot_cold.Use.sum(of_targets.values())
             if not use.size:
                 raise UsageError(
                     f"no mapping of {source.recording.path} is called {name!r}; udamon report mappings lists them."
@@ -243,19 +243,17 @@ def _rates(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[Limit
                 f"{prefix}-rate {name}", f"access rate of {name}", _percent, _full_percent, prefix == "max",
                 whole=use.resident or None, by_reads=1,
             )  # fmt: skip
-            if error is not None:
-                yield kind, Figure.estimated(use.rate, error), limit
-                continue
-            least, most, why = sure, use.heat, wss.OTHERS
-            if means:
-                bounds = [means[target].accessed_of(size) for target, size in sizes.items()]
-                least, most = (sum(side) for side in zip(*bounds, strict=True))
-                why = wss.SAMPLED
             there = use.resident or 1.0
-            if means:
-                yield kind, Figure.within(least / there, most / there, why, use.rate), limit
+            bounds = [hot_cold.heat_bounds(report, target, one) for target, one in of_targets.items()]
+            known = [pair for pair in bounds if pair is not None]
+            if report.why is not None:
+                figure = Figure.estimated(use.rate, report.why)
+            elif known:
+                least, most = (sum(side) / there for side in zip(*known, strict=True))
+                figure = Figure.within(least, most, RATES if report.rates else wss.SAMPLED, use.rate)
             else:
-                yield kind, Figure.between(least / there, most / there, why), limit
+                figure = Figure.between(sure / there, use.heat / there, wss.OTHERS)
+            yield kind, figure, limit
 
 
 def verdict(checks: list[Check]) -> bool | None:

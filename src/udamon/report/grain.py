@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from udamon.model import MAPPING, MIXED, PAGE, grain, primitive
+from udamon.model import MAPPING, MIXED, PAGE, grain, is_census, primitive
 from udamon.record.reader import Recording
 from udamon.report.filters import TICKS
 
@@ -33,6 +33,8 @@ _SHARE = f"""
         WHEN touched < resident THEN CAST(touched AS DOUBLE) / resident ELSE {TICKS} END
 """
 """Without least(), which differs between engines in what it makes of nulls."""
+_RATE = f"CASE WHEN coalesce(ticks, 0) > 0 THEN coalesce(access_rate, {TICKS}) END"
+"""nr_accesses is a known rate (model.Rates) rounded to whole ticks."""
 
 
 def has_shares(metadata: Mapping[str, object]) -> bool:
@@ -44,7 +46,13 @@ def has_shares(metadata: Mapping[str, object]) -> bool:
 
 def rate_of(metadata: Mapping[str, object]) -> str:
     """SQL: the access rate 0..1 of a region, null where it has no ticks: of ticks, or the share that was touched."""
-    return _SHARE if has_shares(metadata) else TICKS
+    return _SHARE if has_shares(metadata) else _RATE
+
+
+def has_rates(metadata: Mapping[str, object]) -> bool:
+    """Whether regions may have rates with bounds (model.Rates)."""
+    one = primitive(metadata.get("via"))
+    return one is not None and is_census(one.name, metadata.get("policy")) and one.samples
 
 
 def is_sampled(metadata: Mapping[str, object]) -> bool:

@@ -7,15 +7,16 @@ the finest that was seen, nothing is said of the offsets of a file.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from textwrap import wrap
 from typing import Any
 
 from udamon import text
+from udamon.record.schema import RATE_COLUMNS
 from udamon.report import groups, sampled
 from udamon.report.catalog import Catalog, bounds_of
-from udamon.report.grain import rate_of
+from udamon.report.grain import has_rates, rate_of
 from udamon.report.owners import Owner, OwnerPart, owners_of, places_of
 from udamon.report.place import Axis, sums
 from udamon.report.sampled import TouchedMeans
@@ -37,6 +38,7 @@ SUMMED = """
             {rate} AS rate,
             CAST(touched AS DOUBLE) / NULLIF("end" - start, 0) AS touched,
             CAST(coalesce(resident, "end" - start) AS DOUBLE) / NULLIF("end" - start, 0) AS resident,
+            rate_low, rate_high, CAST(ticks AS DOUBLE) AS ticks,
             CASE WHEN nr_accesses > 0 THEN time END AS accessed
         FROM ({placed}) AS placed
     ) AS shares GROUP BY first, last
@@ -47,6 +49,12 @@ AMOUNTS = {
     "resident": "ns * resident",
     "heat": "ns * rate * resident",
 }
+BOUNDS = {
+    "heat_low": "ns * coalesce(rate_low * resident, touched / NULLIF(ticks, 0))",
+    "heat_high": "ns * coalesce(rate_high * resident, touched)",
+}
+"""Of regions that may have rates. Where one has none, a page that was touched was accessed in one tick at least, in all
+of them at most."""
 
 LAST = """
     SELECT s.name, max(accessed) FROM (
@@ -62,20 +70,31 @@ COLD = 0.1
 @dataclass(slots=True)
 class Use:
     """How memory is used: means over time, in bytes. `resident` is all of it where that is not known; `heat` is
-    resident bytes times rate."""
+    resident bytes times rate, between `heat_low` and `heat_high` where regions have rates with bounds."""
 
     size: float = 0.0
     touched: float = 0.0
     resident: float = 0.0
     heat: float = 0.0
     last_ns: int | None = None
+    heat_low: float = 0.0
+    heat_high: float = 0.0
 
     def add(self, other: Use) -> None:
         self.size += other.size
         self.touched += other.touched
         self.resident += other.resident
         self.heat += other.heat
+        self.heat_low += other.heat_low
+        self.heat_high += other.heat_high
         self.last_ns = max(self.last_ns or 0, other.last_ns or 0) or None
+
+    @classmethod
+    def sum(cls, uses: Iterable[Use]) -> Use:
+        found = cls()
+        for one in uses:
+            found.add(one)
+        return found
 
     @property
     def unused(self) -> float:
@@ -100,13 +119,15 @@ class OwnerUse:
 @dataclass(frozen=True, slots=True)
 class Mappings:
     """The report, hottest first. `end_ns` is the end of a target's last window, on CLOCK_MONOTONIC. Where pages were
-    sampled, `means` bounds what was touched of each target, or `why` says why figures are estimates without bounds."""
+    sampled, `means` bounds what was touched of each target, or `why` says why figures are estimates without bounds.
+    `rates`: a use has bounds of its heat."""
 
     lines: list[OwnerUse]
     start_ns: int
     end_ns: dict[int, int]
     means: Mapping[int, TouchedMeans] = field(default_factory=dict)
     why: str | None = None
+    rates: bool = False
 
     def coldest(self, count: int) -> list[OwnerUse]:
         """Those with most resident bytes that were not touched: where memory can be had. First those that are
@@ -145,19 +166,33 @@ def measure(source: RecordingSource, *, offsets: bool = True) -> Mappings:
         {target: end for target, (_, end) in watched.items()},
         sampled.means(source) if groups.estimated(source) else {},
         sampled.unbounded(source),
+        has_rates(source.recording.metadata),
     )
 
 
 def _uses(source: RecordingSource, axis: Axis) -> dict[int, Use]:
-    columns = ("start", '"end"', "time", '"begin"', "nr_accesses", "ticks", "touched", "resident")
-    columns_of = ", ".join(sums(name, f"coalesce({value}, {double(0)})") for name, value in AMOUNTS.items())
+    columns = (
+        "start",
+        '"end"',
+        "time",
+        '"begin"',
+        "nr_accesses",
+        "ticks",
+        "touched",
+        "resident",
+        *RATE_COLUMNS,
+    )
+    amounts = AMOUNTS | (BOUNDS if has_rates(source.recording.metadata) else {})
+    columns_of = ", ".join(sums(name, f"coalesce({value}, {double(0)})") for name, value in amounts.items())
     source.keep(
         "mapping_sums",
         SUMMED.format(sums=columns_of, placed=axis.placed(columns), rate=rate_of(source.recording.metadata)),
     )
     found = {
-        name: Use(*amounts)
-        for name, *amounts in source.query(axis.spread((), tuple(AMOUNTS), "mapping_sums"))
+        name: Use(size, touched, resident, heat, None, *bounds)
+        for name, size, touched, resident, heat, *bounds in source.query(
+            axis.spread((), tuple(amounts), "mapping_sums")
+        )
     }
     for name, last in source.query(LAST):
         found[name].last_ns = last
@@ -165,7 +200,10 @@ def _uses(source: RecordingSource, axis: Axis) -> dict[int, Use]:
 
 
 def _add(lines: Sequence[OwnerUse], part: OwnerPart, use: Use, ns: int) -> None:
-    mean = Use(use.size / ns, use.touched / ns, use.resident / ns, use.heat / ns, use.last_ns)
+    mean = Use(
+        use.size / ns, use.touched / ns, use.resident / ns, use.heat / ns, use.last_ns,
+        use.heat_low / ns, use.heat_high / ns,
+    )  # fmt: skip
     line = lines[part.owner]
     line.use.add(mean)
     if part.low is not None and part.high is not None:
@@ -190,7 +228,7 @@ def document(report: Mappings, catalog: Catalog) -> dict[str, Any]:
                 **_use(line.use),
                 "upper_bound": catalog.upper_bound(line.owner.kind),
                 "bounds": _bounds(line, catalog, report.means),
-                "rate_bounds": _rate_bounds(line, report.means),
+                "rate_bounds": _rate_bounds(line, report),
                 "offsets": [{"start": low, "end": high, **_use(use)} for low, high, use in line.offsets],
             }
             for line in report.lines
@@ -207,12 +245,20 @@ def _bounds(line: OwnerUse, catalog: Catalog, means: Mapping[int, TouchedMeans])
     return bounds_of(touched, 0 if catalog.upper_bound(line.owner.kind) else touched)
 
 
-def _rate_bounds(line: OwnerUse, means: Mapping[int, TouchedMeans]) -> dict[str, float] | None:
-    """Of the rate of samples; None where there are none."""
-    known, there = means.get(line.owner.target), line.use.resident
-    if known is None or not there:
+def heat_bounds(report: Mappings, target: int, use: Use) -> tuple[float, float] | None:
+    """Between which bytes the heat of a part of a target lies, as far as its samples or its rates tell; None where
+    there are neither. Rates differ in when they are off: their means over time and memory have bounds no wider."""
+    if report.rates:
+        return use.heat_low, use.heat_high
+    known = report.means.get(target)
+    return None if known is None else known.accessed_of(use.resident)
+
+
+def _rate_bounds(line: OwnerUse, report: Mappings) -> dict[str, float] | None:
+    bounds, there = heat_bounds(report, line.owner.target, line.use), line.use.resident
+    if bounds is None or not there:
         return None
-    low, high = known.accessed_of(there)
+    low, high = bounds
     return {"low": min(low / there, line.use.rate), "high": max(high / there, line.use.rate)}
 
 
@@ -270,6 +316,8 @@ def render(report: Mappings, catalog: Catalog, terminal: Terminal, top: int = 10
     if report.means:
         parts += wrap("Estimates from checks of single pages; --json has bounds of each mapping, which follow from "
                       "those of all of its process.", terminal.width)  # fmt: skip
+    elif report.rates:
+        parts += wrap("Rates are estimates; --json has bounds of each.", terminal.width)
     elif report.why is not None:
         parts += wrap("How far these estimates may be from the truth is not known.", terminal.width)
     return text.lines(parts).rstrip()

@@ -14,10 +14,11 @@ from tests.unit.report.test_wss import START, record, snap
 from tests.unit.snapshots import recorded
 from udamon.cli import check
 from udamon.errors import CannotError, UsageError
-from udamon.model import Event, Sharing, Snapshot
+from udamon.model import Event, Rates, Sharing, Snapshot
 from udamon.record.reader import Recording
 from udamon.record.writer import Writer
-from udamon.report import right_size, verdicts
+from udamon.report import hot_cold, right_size, verdicts
+from udamon.report.catalog import Catalog
 from udamon.report.source import RecordingSource
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -31,6 +32,8 @@ def file(tmp_path: Path) -> Path:
         snap(seq, [(0, MIB, 20 * (seq % 2), 0, MIB * (seq % 2)), (MIB, 4 * MIB, 0, seq, 0)])
         for seq in range(20)
     ]
+    rates = Rates.of([[1.0, None]] * 3)
+    shots = [replace(shot, rates=rates if shot.nr_accesses[0] else None) for shot in shots]
     event = Event(START, "mappings", {"target": 0, "add": add, "remove": []})
     record(tmp_path / "a", [event, *shots], via="pte", policy=None)
     return tmp_path / "a"
@@ -74,6 +77,49 @@ def test_limits(
         document = json.loads(capsys.readouterr().out)
         assert (document["schema"], document["holds"], len(document["checks"])) == (1, status == 0, 1)
         assert document["outcome"] == ("holds" if status == 0 else "broken")
+
+
+@pytest.mark.parametrize(
+    ("rates", "low", "high", "estimate"),
+    [
+        ([[0.3, None], [0.2, None], [0.4, None]], 0.1, 0.2, 0.15),  # of half of it
+        ([[0.013, 0.5], [0.01, 0.4], [0.02, 0.6]], 0.205, 0.31, 0.2565),  # of 20 ticks 0, and 10
+        ([[None, None]] * 3, 0.025, 0.5, 0.15),  # half of it was touched: in one of 20 ticks at least
+    ],
+)
+def test_rates_of_a_census_have_its_bounds(
+    rates: list[list[float | None]],
+    low: float,
+    high: float,
+    estimate: float,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Limits outside are decided, those within by the estimate if it is allowed; `report mappings` has the same."""
+    known = Rates.of(rates)
+    accesses = [6, 0] if known.rate[0] != 0.013 else [0, 10]
+    there, touched = [MIB, MIB], [MIB if a or known.rate[at] > 0 else 0 for at, a in enumerate(accesses)]
+    shots = [
+        replace(
+            snap(seq, [(0, MIB, accesses[0], 0, touched[0]), (MIB, 2 * MIB, accesses[1], 0, touched[1])]),
+            rates=known,
+            resident=array("Q", there),
+        )
+        for seq in range(4)
+    ]
+    event = Event(
+        START, "mappings", {"target": 0, "add": [[0, 2 * MIB, "rw-p", 0, 0, "[heap]"]], "remove": []}
+    )
+    record(tmp_path / "a", [event, *shots], via="pte", policy=None)
+    for limit, status in ((high, 0), (high - 0.001, 3), (low, 3), (low - 0.001, 1)):
+        assert run(tmp_path / "a", "--max-rate", f"heap={limit:.4%}") == status
+    for limit, status in ((estimate + 1e-4, 0), (estimate - 1e-4, 1)):
+        assert run(tmp_path / "a", "--max-rate", f"heap={limit:.4%}", "--allow-estimates") == status
+    capsys.readouterr()
+    with RecordingSource(Recording(tmp_path / "a")) as source:
+        (mapping,) = hot_cold.document(hot_cold.measure(source), Catalog(source.recording))["mappings"]
+    assert mapping["rate"] == pytest.approx(estimate)
+    assert mapping["rate_bounds"] == pytest.approx({"low": low, "high": high})
 
 
 @pytest.mark.parametrize(
