@@ -170,6 +170,24 @@ def test_a_size_has_bounds_of_what_was_cold(named: Path) -> None:
     assert by_name["stack"]["cold_bytes"] == {"low": 0, "high": 2 * MIB}
 
 
+def test_a_size_has_bounds_of_what_each_part_needs(named: Path) -> None:
+    """Of 8 MiB at least 4 were touched in a window, so of a heap of 6 at least 2, and of a stack of 2 maybe none."""
+    recording = Recording(named)
+    with RecordingSource(recording) as source:
+        report = size.measure(source)
+    found = size.document(report, Catalog(recording), size.NextStep("", ""))
+    most = found["needed_bytes"]["high"]
+    assert found["targets"][0]["needed_bytes"] == found["needed_bytes"]
+    by_name = {one["label"]: one for one in found["mappings"]}
+    assert by_name["heap"]["needed_bytes"] == {"low": 2 * MIB, "high": min(most, 6 * MIB)}
+    assert by_name["stack"]["needed_bytes"] == {"low": 0, "high": 2 * MIB}
+    for one in (*found["mappings"], *found["targets"]):
+        bounds_of, estimate = one["needed_bytes"], one["needed_estimate_bytes"]
+        assert bounds_of["low"] <= estimate["low"] <= estimate["high"] <= bounds_of["high"]
+    text = str(size.render(report, Catalog(recording), Terminal(80, 0, True), size.NextStep("x", "y")))
+    assert "what each needs, and what was cold, is estimated; --json has the bounds" in text
+
+
 def test_mappings_have_bounds_of_their_own(named: Path) -> None:
     """The same as of limits on rates, for the touched bytes and the rate of each; never without the estimate."""
     recording = Recording(named)

@@ -69,7 +69,7 @@ import sys
 from pathlib import Path
 from scripts import parallel
 parallel.LOGS = parallel.RESULTS = Path(sys.argv[1])
-program = "import locale, os; print('ü', locale.getencoding(), sorted(name for name in os.environ if 'PYTHON' in name))"
+program = "import locale, os; print('ü', locale.getencoding(), *sorted(v for v in os.environ if v[:6] == 'PYTHON'))"
 result = 'printf %s \'{"verdict": "passed", "counts": {"passed": 1}, "slowest": []}\''
 words = ["sh", "-c", f'"$1" -c "$2" && {result} > "$3"', "-", sys.executable, program, sys.argv[1] + "/one.json"]
 run = parallel.Run([parallel.Stage("one", words)], 1)
@@ -86,6 +86,7 @@ def test_what_python_is_given_here_and_what_a_terminal_can_show_changes_no_stage
     place.mkdir()
     env = {
         **os.environ,
+        "PYTHON": "python3",  # the Makefile's, which stages get
         "PYTHONIOENCODING": encoding,
         "PYTHONOPTIMIZE": "1",
         "PYTHONWARNINGS": "error",
@@ -96,7 +97,7 @@ def test_what_python_is_given_here_and_what_a_terminal_can_show_changes_no_stage
     )
     output = done.stdout.decode(encoding)
     assert (done.returncode, done.stderr) == (0, b"")
-    assert f"{'ü' if encoding == 'utf-8' else chr(92) + 'xfc'} UTF-8 ['PYTHONUTF8']" in output.splitlines()
+    assert f"{'ü' if encoding == 'utf-8' else chr(92) + 'xfc'} UTF-8 PYTHON PYTHONUTF8" in output.splitlines()
 
 
 def test_what_a_stage_leaves_is_ended_and_named(place: Path) -> None:
