@@ -86,6 +86,8 @@ MEANS = """
     FROM (SELECT *, CAST(greatest(time - "begin", 1) AS DOUBLE) AS ns FROM ({windows}) AS windows) AS weighed
     GROUP BY target
 """
+TOUCHED = f"SELECT target, max(low) FROM ({WINDOWS.format(once='TRUE')}) AS windows GROUP BY target"
+"""Of each target, what was touched in a window at least, the largest."""
 LAST = "SELECT target, there, low, high FROM ({spans}) AS spans WHERE seq = (SELECT max(seq) FROM regions)"
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from udamon.errors import RecordingError
 from udamon.model import MAPPING
-from udamon.report import groups, right_size, sampled, untouched, wss
+from udamon.report import groups, right_size, sampled, sampled_parts, untouched, wss
 from udamon.report.catalog import Catalog
 from udamon.report.common import missed_processes
 from udamon.report.diff import footprint_of
@@ -62,6 +62,7 @@ class TargetSize:
     needed: Bounds
     cold: Bounds | None
     cold_estimate: int | None = None
+    needed_estimate: Bounds | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +140,14 @@ def measure(source: RecordingSource) -> Size:
     at_end = round(sum(one.at_end for one in owners))
     shared = working_set.group is not None
     cold = _sum(one.cold for one in owners)
-    bounded, why = cold is not None and groups.estimated(source), sampled.unbounded(source)
+    bounded, why = groups.estimated(source), sampled.unbounded(source)
     if cold is not None and (bounded or why is not None):
         owners = [replace(one, cold_estimate=one.cold and one.cold[0]) for one in owners]
+    touched = {target: low or 0 for target, low in source.query(sampled.TOUCHED)} if bounded else {}
     if bounded:
-        owners, cold = _bounded(source, owners, round((age_s or 0) * 1e9))
+        owners = sampled_parts.needed(owners, touched, high)
+    if bounded and cold is not None:
+        owners, cold = sampled_parts.cold(source, owners, round((age_s or 0) * 1e9))
     if shared:
         bounds = groups.query_of(source)
         at_end = min(at_end, round(source.query(GROUP_END.format(bounds=bounds))[0][0]))
@@ -154,35 +158,20 @@ def measure(source: RecordingSource) -> Size:
             upper = min(cold[1], at_end) if within is None else min(cold[1], at_end, round(within))
             cold = min(round(sum(one.cold_alone for one in owners)), upper), upper
     targets = _targets(owners)
+    if bounded:
+        targets = [
+            replace(one, needed=(touched[one.target], max(touched[one.target], min(one.needed[1], high))))
+            for one in targets
+        ]
     estimates = [one.cold_estimate for one in targets if one.cold_estimate is not None]
     estimate = min(max(sum(estimates), cold[0]), cold[1]) if cold is not None and estimates else None
     if len(targets) == 1 and not shared:
-        targets = [TargetSize(targets[0].target, most, (low, high), cold, estimate)]
+        targets = [replace(targets[0], resident=most, needed=(low, high), cold=cold, cold_estimate=estimate)]
     return Size(
         grain, (low, high), most, at_end, cold, age_s, count, window_ns, end - begin, shared, _unseen(source), targets,
         sorted(owners, key=lambda one: (-one.resident, one.target, one.owner.start if one.owner else 0)),
         is_sampled(source.recording.metadata), None if cold is None else why, estimate,
     )  # fmt: skip
-
-
-def _bounded(
-    source: RecordingSource, owners: Sequence[OwnerBounds], age_ns: int
-) -> tuple[list[OwnerBounds], Bounds]:
-    """Of samples with bounds: the owners with those of what was cold, and of all together. Of a part at least so much
-    is cold as of all of its target, less the rest."""
-    spans = sampled.spans(source, age_ns)
-    ends = {target: amounts for target, *amounts in source.query(sampled.LAST.format(spans=spans))}
-    found = []
-    for one in owners:
-        there, low, high = ends.get(one.target, ends.get(sampled.TOGETHER_TARGET, (0.0, 0.0, 0.0)))
-        most = min(one.at_end, high)
-        least = min(max(low - max(there - one.at_end, 0.0), 0.0), most)
-        estimate = min(max(one.cold_estimate or 0.0, least), most)
-        found.append(replace(one, cold=(least, most), cold_estimate=estimate))
-    return found, (
-        round(sum(low for _, low, _ in ends.values())),
-        round(sum(high for *_, high in ends.values())),
-    )
 
 
 def _at_most(source: RecordingSource, grain: str | None, owners: Sequence[OwnerBounds]) -> int:
@@ -214,6 +203,7 @@ def _targets(owners: Sequence[OwnerBounds]) -> list[TargetSize]:
             round(sum(one.cold_estimate or 0.0 for one in mine))
             if any(one.cold_estimate is not None for one in mine)
             else None,
+            _sum(one.used_estimate for one in mine),
         )
         for target, mine in by_target.items()
     ]
@@ -259,6 +249,7 @@ def document(report: Size, catalog: Catalog, step: NextStep) -> dict[str, Any]:
                 "label": catalog.target(one.target).label,
                 "resident_bytes": one.resident,
                 "needed_bytes": _document(one.needed),
+                "needed_estimate_bytes": _document(one.needed_estimate),
                 **_cold(one.cold, one.cold_estimate, report),
             }
             for one in report.targets
@@ -298,6 +289,7 @@ def _mapping(one: OwnerBounds, catalog: Catalog) -> dict[str, Any]:
         "start": None if owner is None else owner.start,
         "resident_bytes": round(one.resident),
         "needed_bytes": _document(one.used),
+        "needed_estimate_bytes": _document(one.used_estimate),
         "upper_bound": catalog.upper_bound(None if owner is None else owner.kind),
     }
 
@@ -329,7 +321,10 @@ def render(report: Size, catalog: Catalog, terminal: Terminal, step: NextStep) -
     many = len(report.targets) > 1
     if many:
         rows = [
-            [catalog.target(one.target).label, *_cells(one.resident, one.needed, _shown(one))]
+            [
+                catalog.target(one.target).label,
+                *_cells(one.resident, one.needed_estimate or one.needed, _shown(one)),
+            ]
             for one in report.targets
         ]
         said += ["", *_top([["process", "resident", "needs", cold], *rows], "processes", terminal.width)]
@@ -338,10 +333,16 @@ def render(report: Size, catalog: Catalog, terminal: Terminal, step: NextStep) -
         whose = catalog.target(one.target)
         pid = "" if not many else f"{whose.label if whose.pid is None else whose.pid} "
         name = "no known mapping" if one.owner is None else one.owner.place
-        rows.append([f"{pid}{name}", *_cells(round(one.resident), one.used, _shown(one))])
+        rows.append(
+            [f"{pid}{name}", *_cells(round(one.resident), one.used_estimate or one.used, _shown(one))]
+        )
     said += ["", *_top([["mapping", "resident", "needs", cold], *rows], "mappings", terminal.width)]
-    if report.cold_estimate is not None and report.cold_why is None:
-        said.append("  what was cold is estimated; --json has the bounds of each")
+    if any(one.used_estimate is not None for one in report.owners):
+        cold = "" if report.cold is None else ", and what was cold,"
+        said += wrap(
+            f"what each needs{cold} is estimated; --json has the bounds", terminal.width,
+            initial_indent="  ", subsequent_indent="  ",
+        )  # fmt: skip
     if any(one.owner and one.owner.guess for one in report.owners[:TOP]):
         said.append("  ? a guess from the shape of the memory: the kernel does not name it")
     said += ["", *wrap(f"{step.why}:", terminal.width), line("  ", step.command)]

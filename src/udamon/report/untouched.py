@@ -99,6 +99,8 @@ class OwnerBounds:
     cold_alone: float
     cold_estimate: float | None = None
     """Where pages were sampled: `cold` then has no bounds, or those that come with this estimate."""
+    used_estimate: tuple[float, float] | None = None
+    """Where pages were sampled and `used` has bounds: what it is by the estimates of the windows."""
 
 
 def age_of(source: RecordingSource) -> float | None:
