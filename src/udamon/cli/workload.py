@@ -85,8 +85,8 @@ def _run(
     memory = map_memory(workload, args.layout, huge=args.thp)
     read = identities([find(args.config)])
     with TruthLog(args.truth, workload, memory.layout, force=args.force, inputs=read) as log:
-        log.mark("init")
         try:
+            log.mark("init")
             if not args.quiet:
                 console.err(f"filling {format_size(workload.resident_bytes)}")
             initialise(memory, workload)

@@ -66,16 +66,16 @@ class OutputFile:
             self.fail(f"{self.path} was removed while it was written; {self._again}.")
         try:
             write_all(self._fd, data)
+            self.size += len(data)
         except OSError as error:
             self._cut()
             self.fail(
                 f"cannot write to {self.place.shown}: {error.strerror}; {self.what} ends here and what was "
                 "flushed before is readable."
             )
-        except BaseException:  # an interrupt between two writes
+        except BaseException:  # an interrupt: of what is not counted yet nothing stays
             self._cut()
             raise
-        self.size += len(data)
         self.appended += 1
 
     def fail(self, sentence: str) -> NoReturn:

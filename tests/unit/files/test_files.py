@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -487,3 +488,62 @@ def test_another_users_is_not_removed(tmpdir_: Path) -> None:
     TemporaryDirectory("report").close()
     assert names(tmpdir_) == ["precious", "udamon-locked-report-link", "udamon-locked-report-theirs"]
     assert names(tmpdir_ / "precious") == ["x"]
+
+
+class _Interrupt(BaseException):
+    pass
+
+
+def _interrupted_at(number: int, file: OutputFile, data: bytes) -> bool:
+    """Append, interrupted before instruction `number` of it. Returns whether it has so many."""
+    left = number
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal left
+        frame.f_trace_opcodes = frame.f_code.co_name in ("append", "write_all")
+        if event == "opcode" and left >= 0:
+            left -= 1
+            if left < 0:
+                raise _Interrupt
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        file.append(data)
+    except _Interrupt:
+        pass
+    finally:
+        sys.settrace(before)
+    return left < 0
+
+
+def test_an_interrupt_at_any_instruction_leaves_whole_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a later line cannot be written, and what was written of it is cut off."""
+    real, number = os.write, 0
+    while True:
+        path = tmp_path / str(number)
+        file = OutputFile(str(path), b"", what="the log", again="again")
+        more = _interrupted_at(number, file, b"one\n")
+        file.append(b"two\n")
+        assert path.read_bytes() in (b"one\ntwo\n", b"two\n")
+
+        def full(fd: int, data: bytes) -> int:
+            monkeypatch.setattr(os, "write", fails)
+            return real(fd, data[:2])
+
+        def fails(fd: int, data: bytes) -> int:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        monkeypatch.setattr(os, "write", full)
+        with pytest.raises(OutputError):
+            file.append(b"three\n")
+        monkeypatch.setattr(os, "write", real)
+        file.close()
+        assert path.read_bytes() in (b"one\ntwo\n", b"two\n")
+        if not more:
+            break
+        number += 1
+    assert number > 20
