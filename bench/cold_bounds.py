@@ -1,9 +1,9 @@
 """How often the bounds of what was cold for a time contain the truth, and how far apart they are.
 
-    python -m bench.cold_bounds [--draw N] [--seeds N] [--seconds N] [--checks N] [--windows N…] [--shapes NAME…]
+    python -m bench.cold_bounds [NAME…] [--draw N] [--seeds N] [--seconds N] [--checks N] [--windows N…]
 
-As bench/working_set_bounds.py, on the same draws: recordings of simulated memory by `adaptive`, of which the bounds are
-asked as `udamon check --max-cold-share` does, for ages of that many windows.
+As bench/working_set_bounds.py, on the same draws and traces: recordings of simulated memory by `adaptive`, of which the
+bounds are asked as `udamon check --max-cold-share` does, for ages of that many windows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from random import Random
 from statistics import median
 from typing import NamedTuple
 
-from bench.working_set_bounds import DRAWS
+from bench.working_set_bounds import DRAWS, workload_of
 from udamon.assembly import parts
 from udamon.core.attrs import Attrs
 from udamon.core.clock import ManualClock
@@ -30,6 +30,7 @@ from udamon.report import sampled
 from udamon.report.source import RecordingSource
 from udamon.workload.layout import place
 from udamon.workload.pieces import Expected
+from udamon.workload.shapes import traces
 from udamon.workload.spec import Workload
 from udamon.workload.truth import Truth
 
@@ -131,16 +132,19 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=float, default=15)
     parser.add_argument("--checks", type=int, default=1000)
     parser.add_argument("--windows", type=int, nargs="+", default=[2, 10, 50])
-    parser.add_argument("--shapes", nargs="+", choices=list(DRAWS), default=list(DRAWS))
+    names = [*DRAWS, *traces()]
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(names))
     args = parser.parse_args(argv)
+    if unknown := set(args.names) - set(names):
+        parser.error(f"not one of {', '.join(names)}: {', '.join(sorted(unknown))}")
     columns = [f"{number} windows: within | truth | bounds" for number in args.windows]
     print(f"| shape | {' | '.join(columns)} |\n|---|{'--:|' * (3 * len(columns))}")
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "a"
-        for name in args.shapes:
+        for name in args.names or names:
             found: dict[int, list[ColdBounds]] = {number: [] for number in args.windows}
             for draw in range(args.draw, args.draw + args.seeds):
-                truth = record(DRAWS[name](name, draw), path, draw, args.seconds, args.checks, Attrs())
+                truth = record(workload_of(name, draw), path, draw, args.seconds, args.checks, Attrs())
                 for number in args.windows:
                     found[number] += bounds_of(path, truth, number)
                 path.unlink()

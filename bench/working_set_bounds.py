@@ -20,6 +20,7 @@ from udamon.evaluation.run import evaluate
 from udamon.workload.config import load
 from udamon.workload.layout import place
 from udamon.workload.shapes import find, traces
+from udamon.workload.spec import Workload
 from udamon.workload.truth import Truth
 
 DRAWS = {
@@ -28,11 +29,16 @@ DRAWS = {
 }
 
 
+def workload_of(name: str, number: int) -> Workload:
+    """A draw of a shape, or a trace."""
+    return DRAWS[name](name, number) if name in DRAWS else load(find(name))
+
+
 def windows(name: str, draws: range, seconds: float, checks: int) -> list[Scored]:
     """The scores of all windows, of each draw, or of a trace, with a seed of its own."""
     found: list[Scored] = []
     for number in draws:
-        made = DRAWS[name](name, number) if name in DRAWS else load(find(name))
+        made = workload_of(name, number)
         run = evaluate(Truth(made, place(made)), "adaptive", number, Attrs(), round(seconds * 1e9), checks)
         found += run.scored
     return found

@@ -194,7 +194,8 @@ class Snapshot:
     `ages` aggregations. `touched` estimates or measures the bytes accessed at least once in the window;
     `resident`, `sharing` and `rates` are None where the primitive does not know it. Where `touched` is an estimate with
     an error that is known, the bytes touched of all regions together are between `touched_low` and `touched_high` with
-    a confidence of 95 % (docs/adaptive.md); else these are None.
+    a confidence of 95 % (docs/adaptive.md). Of the checks that spanned the window, `idle_checks` were in memory that
+    was taken for idle before and after it, and `idle_hits` of these met an access. Else all four are None.
     """
 
     target: int
@@ -214,6 +215,8 @@ class Snapshot:
     rates: Rates | None = None
     touched_low: int | None = None
     touched_high: int | None = None
+    idle_checks: int | None = None
+    idle_hits: int | None = None
 
     def __len__(self) -> int:
         return len(self.starts)

@@ -39,6 +39,7 @@ def shot(seq: int, target: int = 0, regions: int = 40) -> Snapshot:
         rates=None if target or not regions else rates(regions),
         touched_low=None if target or not regions else 4096 * (regions // 4),
         touched_high=None if target or not regions else 4096 * regions,
+        idle_checks=None if target or not regions else 200, idle_hits=None if target or not regions else seq % 3,
     )  # fmt: skip
 
 

@@ -80,6 +80,8 @@ class Fit(NamedTuple):
     share: float
     known: float
     told_share: float
+    quiet: tuple[int, int]
+    """New spanning checks in quiet memory, and accesses that they met."""
 
     def gaps(self) -> list[tuple[float, float, float]]:
         """low, place and high of each step, in pages."""
@@ -144,6 +146,7 @@ def fit(
         list(zip(found.was, found.now, strict=True)), list(found.islands),
         list(zip(outliers, outliers, outliers, outliers, strict=True)), found.appeared, found.accessed,
         sums._replace(met=sums.met + found.met), list(found.unmoved), found.share, found.known, found.told_share,
+        (found.quiet_checks, found.met),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from udamon.model import MAPPING, NOWHERE, Snapshot, is_census
 from udamon.units import format_size
 
 SAMPLED = "a region that was accessed at all counts with all of its bytes"
-BOUNDED = "bounds, of 95 % confidence, take what was accessed in one window for other memory than in the next"
+BOUNDED = "bounds have 95 % confidence; the upper ones take what each window accessed for the same memory"
 UNBOUNDED = "how far these estimates may be from the truth is not known"
 PARTS = "of regions that were accessed in part it is not known which part that was"
 GAPS = "there were times that nobody looked"

@@ -13,7 +13,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from udamon.core.attrs import Attrs
 from udamon.core.target import Target
@@ -82,6 +82,17 @@ class Answers:
         return len(self.slot)
 
 
+class TouchedBounds(NamedTuple):
+    """Between how many bytes were touched in an aggregation, with a confidence of 95 %. And how many checks spanned it
+    in memory that was taken for idle before and still is, or is an island, which stands for those that no check met;
+    and how many of them met an access."""
+
+    low: int
+    high: int
+    idle_checks: int
+    idle_hits: int
+
+
 class RegionPolicy(Protocol):
     """A region policy. `targets` is the context's list; a policy changes their `regions` in place."""
 
@@ -99,9 +110,8 @@ class RegionPolicy(Protocol):
     def finish_aggregation(self, targets: Sequence[Target]) -> None:
         """The aggregation ended: make `regions` final for the snapshot (nr_accesses, age, touched)."""
 
-    def touched_bounds(self, target: Target) -> tuple[int, int] | None:
-        """Between how many bytes of all regions were touched, with a confidence of 95 %; None where the error
-        of the estimate is not known."""
+    def touched_bounds(self, target: Target) -> TouchedBounds | None:
+        """Of all regions, in the aggregation that ends; None where the error of the estimate is not known."""
 
     def begin_aggregation(self, targets: Sequence[Target]) -> None:
         """The snapshot was taken: counts begin anew, and regions may be cut, within max_nr_regions."""

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from udamon.core.attrs import Attrs
 from udamon.core.clock import Clock
+from udamon.core.policy import TouchedBounds
 from udamon.core.schedule import Schedule
 from udamon.core.target import Target
 from udamon.engine.acting import Acting
@@ -261,7 +262,7 @@ class Kdamond(Worker):
         if resident is not None:
             # An estimate cannot exceed what is there; the residency may be one update old.
             touched = array("Q", map(min, touched, resident))
-        low, high = self._touched_bounds(target, sum(touched), resident)
+        bounds = self._touched_bounds(target, sum(touched), resident)
         return Snapshot(
             target=target.index,
             pid=target.pid,
@@ -278,19 +279,21 @@ class Kdamond(Worker):
             resident=None if resident is None else array("Q", resident),
             sharing=_sharing(*known) if (known := self.context.watch.shared(target)) is not None else None,
             rates=self.context.watch.rates(target),
-            touched_low=low,
-            touched_high=high,
+            touched_low=None if bounds is None else bounds.low,
+            touched_high=None if bounds is None else bounds.high,
+            idle_checks=None if bounds is None else bounds.idle_checks,
+            idle_hits=None if bounds is None else bounds.idle_hits,
         )
 
     def _touched_bounds(
         self, target: Target, touched: int, resident: Sequence[int] | None
-    ) -> tuple[int, int] | tuple[None, None]:
-        """Between how many bytes were touched, of which there are no more than are there."""
+    ) -> TouchedBounds | None:
+        """As the watch has them, of which there are no more than are there."""
         bounds = self.context.watch.touched_bounds(target)
         if bounds is None:
-            return None, None
+            return None
         there = target.covered_bytes if resident is None else sum(resident)
-        return min(bounds[0], touched), max(min(bounds[1], there), touched)
+        return bounds._replace(low=min(bounds.low, touched), high=max(min(bounds.high, there), touched))
 
     def _finish(self) -> None:
         """What the aggregation that was cut short has seen, where that is an answer and not a fragment."""

@@ -9,7 +9,7 @@ from random import Random
 from typing import Protocol
 
 from udamon.core.attrs import Attrs
-from udamon.core.policy import RegionPolicy
+from udamon.core.policy import RegionPolicy, TouchedBounds
 from udamon.core.target import Target
 from udamon.core.tuning import rescale
 from udamon.engine.acting import ResetAges
@@ -77,7 +77,7 @@ class Watch(Protocol):
     def rates(self, target: Target) -> Rates | None:
         """How often the pages of each region are accessed, where that is known."""
 
-    def touched_bounds(self, target: Target) -> tuple[int, int] | None:
+    def touched_bounds(self, target: Target) -> TouchedBounds | None:
         """What core.policy.RegionPolicy has of that name; None where the touched bytes are no estimate."""
 
     def acted(self, acted: Sequence[ResetAges]) -> None:
@@ -206,7 +206,7 @@ class SampledWatch:
 
     def rates(self, target: Target) -> None: ...
 
-    def touched_bounds(self, target: Target) -> tuple[int, int] | None:
+    def touched_bounds(self, target: Target) -> TouchedBounds | None:
         return self.policy.touched_bounds(target)
 
     def acted(self, acted: Sequence[ResetAges]) -> None:

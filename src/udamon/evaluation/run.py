@@ -11,7 +11,7 @@ from udamon.assembly import parts
 from udamon.core.attrs import Attrs
 from udamon.core.clock import ManualClock
 from udamon.core.policies import make_policy
-from udamon.core.policy import Answers, RegionPolicy, Slots
+from udamon.core.policy import Answers, RegionPolicy, Slots, TouchedBounds
 from udamon.core.target import Target
 from udamon.engine.kdamond import Kdamond
 from udamon.engine.tuner import IntervalGoalTuner
@@ -74,7 +74,7 @@ class TimedPolicy:
     def reset_age(self, target: Target, start: int, end: int) -> None:
         self._policy.reset_age(target, start, end)
 
-    def touched_bounds(self, target: Target) -> tuple[int, int] | None:
+    def touched_bounds(self, target: Target) -> TouchedBounds | None:
         return self._policy.touched_bounds(target)
 
     def _timed(self, step: Callable[[Sequence[Target]], None], targets: Sequence[Target]) -> None:

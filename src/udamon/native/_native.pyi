@@ -377,7 +377,9 @@ class Fit(NamedTuple):
     island that appeared. Four addresses for each outlier: end of the point before, its own start and end, start of the
     point after. `appeared` steps were nowhere before, `accessed` segments have a rate above `quiet`; `error` is the
     standard error of all touched bytes, as a share of them; `share` is the touched share of all bytes by `fitted`,
-    `known` of all bytes outside of the lowest level, `told_share` by `touched`."""
+    `known` of all bytes outside of the lowest level, `told_share` by `touched`. Of new checks that spanned the
+    aggregation `quiet_checks` were in memory that was of the lowest level before, and is so still or an island, and
+    `met` accesses."""
 
     state: bytes
     since: bytes
@@ -405,7 +407,8 @@ class Fit(NamedTuple):
     share: float
     known: float
     told_share: float
-    met: float
+    quiet_checks: int
+    met: int
 
 def steps_fit(
     *,

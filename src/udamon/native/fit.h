@@ -43,7 +43,8 @@ enum { STATES = 16 };
     ARRAY(was, Q) ARRAY(now, Q) ARRAY(islands, Q) ARRAY(outliers, Q)                                                  \
     VALUE(appeared, Q) VALUE(accessed, Q) VALUE(error, d)                                                             \
     /* Of all bytes: the share that the fit has for touched, and the same after checks were judged. */                \
-    VALUE(share, d) VALUE(known, d) VALUE(told_share, d) VALUE(met, d) /* new accesses met in quiet memory */
+    VALUE(share, d) VALUE(known, d) VALUE(told_share, d)                                                       \
+    VALUE(quiet_checks, Q) VALUE(met, Q) /* new checks in quiet memory, and accesses that they met */
 #include "interface.h"
 
 _Static_assert(2 * KINDS == 10, "the shape of table says so");

@@ -79,22 +79,24 @@ static int is_island(const struct results *out, size_t k, struct whole all)
     return out->state.at[k] != 0 && out->state.at[k] != NOTHING && all.checks * size_at(out, k) < all.bytes / 2;
 }
 
-/* Accesses that new checks met in memory that the fit before had for quiet, and that is so still, or an island. */
-static double met_in_quiet(const struct fit *f, const struct results *out, struct whole all)
+/* New checks in memory that the fit before had for quiet, and that is so still, or an island; and accesses that they met. */
+static void check_quiet(const struct fit *f, struct results *out, struct whole all)
 {
     const struct arguments *in = f->in;
     const struct point *p = in->points.at;
-    size_t old = 0, now = 0, met = 0;
+    size_t old = 0, now = 0;
     for (size_t i = 0; i < f->points && in->judge; i++) {
-        if (p[i].kind != (WHOLE | HIT) || p[i].age != 0)
+        if ((p[i].kind & ~HIT) != WHOLE || p[i].age != 0)
             continue;
         while (old < in->old_place.count && in->old_place.at[old] <= p[i].start)
             old++;
         while (now + 1 < out->state.count && out->bounds.at[now + 1] <= p[i].start)
             now++;
-        met += in->old_state.at[old] == 0 && (out->state.at[now] == 0 || is_island(out, now, all));
+        if (in->old_state.at[old] != 0 || (out->state.at[now] != 0 && !is_island(out, now, all)))
+            continue;
+        out->quiet_checks++;
+        out->met += p[i].kind & HIT;
     }
-    return (double)met;
 }
 
 /* Segments were cut by the same answers that their shares are of: misses are cut out, and what is left was accessed. Answers
@@ -144,7 +146,7 @@ static void add_unmet(const struct fit *f, struct results *out, struct whole all
         }
     }
     out->known = all.bytes > 0 ? known / all.bytes : 0;
-    double n = f->in->judged_checks, all_met = f->in->judged_met + out->met;
+    double n = f->in->judged_checks, all_met = f->in->judged_met + (double)out->met;
     if (met <= 0 || quiet == 0 || n <= 0)
         return;
     double found = fmax(out->known - f->in->judged_known / n, 0), more = all_met / n - found - told / all.bytes;
@@ -173,7 +175,7 @@ void fit_touched(struct fit *f, struct results *out)
 {
     struct whole all = whole_of(f, out);
     touched_shares(f, out);
-    out->met = met_in_quiet(f, out, all);
+    check_quiet(f, out, all);
     add_unmet(f, out, all);
     out->share = share_of(out, all);
     memcpy(out->fitted.at, out->touched.at, out->touched.count * sizeof(double));

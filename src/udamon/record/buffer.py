@@ -15,6 +15,7 @@ from udamon.model import NOWHERE, Event, Snapshot
 from udamon.record.schema import (
     BOUND_COLUMNS,
     COLUMNS,
+    IDLE_COLUMNS,
     RATE_COLUMNS,
     REGION_COLUMNS,
     SCHEMA,
@@ -27,6 +28,7 @@ _CODES = {
     "nr_accesses": "I", "ticks": "I", "sample_ns": "q", "age": "I", "touched": "Q", "resident": "Q",
     "private": "Q", "anonymous": "Q", "touched_min": "Q", "object": "Q", "file_offset": "Q", "distinct": "Q",
     "same_as": "i", "access_rate": "d", "rate_low": "d", "rate_high": "d", "touched_low": "Q", "touched_high": "Q",
+    "idle_checks": "I", "idle_hits": "I",
 }  # fmt: skip
 
 
@@ -139,9 +141,8 @@ class PendingRows:
             for name, found in zip(RATE_COLUMNS, (rates.rate, rates.low, rates.high), strict=True):
                 columns[name].extend_rates(found)
 
-        bounds = (snapshot.touched_low, snapshot.touched_high) if len(snapshot) else (None, None)
-        for name, bound in zip(BOUND_COLUMNS, bounds, strict=True):
-            columns[name].repeat(bound, count)
+        for name in (*BOUND_COLUMNS, *IDLE_COLUMNS):
+            columns[name].repeat(getattr(snapshot, name) if len(snapshot) else None, count)
 
     def add(self, event: Event) -> None:
         """One row."""

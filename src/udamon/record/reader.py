@@ -270,6 +270,7 @@ def _snapshot(rows: RecordBatch) -> Snapshot:
         resident=None if first["resident"] is None else column("resident", "Q"),
         sharing=_sharing(rows), rates=_rates(rows),
         touched_low=first["touched_low"], touched_high=first["touched_high"],
+        idle_checks=first["idle_checks"], idle_hits=first["idle_hits"],
     )  # fmt: skip
 
 

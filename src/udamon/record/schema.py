@@ -30,12 +30,14 @@ A recording is an Arrow IPC stream (zstd-compressed buffers) with one row per re
 | rate_high   | double | event, ** | nor above this, in at least 95 of 100 cases                            |
 | touched_low | uint64 | event, ** | where `touched` is an estimate: that of the whole snapshot is not less |
 | touched_high| uint64 | event, ** | nor more than this, with a confidence of 95 %                          |
+| idle_checks | uint32 | event, ** | there too: checks over the whole window in memory that stays idle      |
+| idle_hits   | uint32 | event, ** | those of them that met an access                                       |
 
 *  An event that is about a target says so in `target`; its `pid` is in the data.
 ** A snapshot without regions is one row in which these are null, so no snapshot is lost.
    From `private` on, columns are null where the primitive does not know, and missing in recordings of earlier
-   versions of udamon (`SHARED_COLUMNS`, after them `RATE_COLUMNS`, and then `BOUND_COLUMNS`). "Earlier" is by the
-   order of rows.
+   versions of udamon (`SHARED_COLUMNS`, after them `RATE_COLUMNS`, `BOUND_COLUMNS` and `IDLE_COLUMNS`). "Earlier"
+   is by the order of rows.
 
 Snapshots and events each keep their order; the events of a flush come before its snapshots, and `time`
 orders the two. A snapshot is never divided between batches. A file without the stream's end mark was
@@ -64,7 +66,8 @@ SHARED_COLUMNS = (*SHARING_COLUMNS, "same_as")
 RATE_COLUMNS = ("access_rate", "rate_low", "rate_high")
 """Columns that came after those."""
 BOUND_COLUMNS = ("touched_low", "touched_high")
-"""And after those: alike in all rows of a snapshot."""
+IDLE_COLUMNS = ("idle_checks", "idle_hits")
+"""And after those, one after the other: alike in all rows of a snapshot."""
 
 _TYPES = {
     "time": DataType.int64(),
@@ -94,11 +97,13 @@ _TYPES = {
     "rate_high": DataType.float64(),
     "touched_low": DataType.uint64(),
     "touched_high": DataType.uint64(),
+    "idle_checks": DataType.uint32(),
+    "idle_hits": DataType.uint32(),
 }
 COLUMNS = tuple(_TYPES)
-FIRST_COLUMNS = COLUMNS[: -len(SHARED_COLUMNS) - len(RATE_COLUMNS) - len(BOUND_COLUMNS)]
+_LATER = (SHARED_COLUMNS, RATE_COLUMNS, BOUND_COLUMNS, IDLE_COLUMNS)
+FIRST_COLUMNS = COLUMNS[: -sum(map(len, _LATER))]
 """Those that every recording has; more may follow."""
-_LATER = (SHARED_COLUMNS, RATE_COLUMNS, BOUND_COLUMNS)
 WIDTHS = tuple(accumulate(map(len, _LATER), initial=len(FIRST_COLUMNS)))
 """Numbers of columns: of recordings of earlier versions, and of this one."""
 TYPES: Mapping[str, DataType] = _TYPES

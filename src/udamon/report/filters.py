@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from udamon.arguments import named
 from udamon.errors import UsageError
-from udamon.record.schema import BOUND_COLUMNS
+from udamon.record.schema import BOUND_COLUMNS, IDLE_COLUMNS
 from udamon.units import parse_duration_ns, parse_share, parse_size, parse_time_ns
 
 Span = tuple[int | float | None, int | float | None]
@@ -161,7 +161,8 @@ class Filters:
         keep = self._keep(start, end, rate)
         # Of a part of a snapshot nothing follows from the bounds of all of it.
         none = "CAST(NULL AS UBIGINT) AS "
-        bounds = "".join(f", {'' if self.whole_snapshots else none}{name}" for name in BOUND_COLUMNS)
+        whole = (*BOUND_COLUMNS, *IDLE_COLUMNS)
+        bounds = "".join(f", {'' if self.whole_snapshots else none}{name}" for name in whole)
         more = (
             ""
             if not sharing
@@ -225,7 +226,7 @@ _CUT_SHARING = """,
         CASE WHEN pieces.low IS NOT NULL THEN object END AS object,
         CASE WHEN pieces.low IS NOT NULL THEN file_offset + (greatest(start, pieces.low) - start) END AS file_offset,
         CASE WHEN pieces.low IS NOT NULL THEN "distinct" * {share} END AS "distinct",
-        same_as, touched_low, touched_high"""
+        same_as, touched_low, touched_high, idle_checks, idle_hits"""
 _SHARE = '(CAST(least("end", high) - greatest(start, low) AS DOUBLE) / ("end" - start))'
 
 

@@ -143,7 +143,7 @@ def measure(source: RecordingSource) -> Size:
     bounded, why = groups.estimated(source), sampled.unbounded(source)
     if cold is not None and (bounded or why is not None):
         owners = [replace(one, cold_estimate=one.cold and one.cold[0]) for one in owners]
-    touched = {target: low or 0 for target, low in source.query(sampled.TOUCHED)} if bounded else {}
+    touched = sampled.touched(source) if bounded else {}
     if bounded:
         owners = sampled_parts.needed(owners, touched, high)
     if bounded and cold is not None:

@@ -106,6 +106,11 @@ def test_what_a_monitor_writes() -> None:
         ({"touched_low": [(i, 1) for i in range(3)], "touched_high": [(i, 0) for i in range(3)]}, "above the upper"),
         ({"touched_low": [(i, i) for i in range(3)], "touched_high": [(i, 9) for i in range(3)]}, "contradict"),
         ({"touched_low": [(i, 1) for i in range(3)], "touched_high": [(i, 9 + i) for i in range(3)]}, "contradict"),
+        ({"idle_checks": [(i, 9) for i in range(3)]}, "have no accesses"),
+        ({"idle_hits": [(i, 9) for i in range(3)]}, "accesses no checks"),
+        ({"idle_checks": [(i, 8) for i in range(3)], "idle_hits": [(i, 9) for i in range(3)]}, "met accesses than"),
+        ({"idle_checks": [(i, 9 + i) for i in range(3)], "idle_hits": [(i, 9) for i in range(3)]}, "contradict"),
+        ({"idle_checks": [(i, 9) for i in range(3)], "idle_hits": [(i, i) for i in range(3)]}, "contradict"),
     ],
 )  # fmt: skip
 def test_what_no_monitor_writes(changes: dict[str, list[tuple[int, Any]]], why: str) -> None:
@@ -121,6 +126,7 @@ def test_what_no_monitor_writes(changes: dict[str, list[tuple[int, Any]]], why: 
 def test_bounds_of_what_was_touched() -> None:
     values = columns(0, 1)
     values |= {"touched_low": [0] * 3 + [5] * 3, "touched_high": [(1 << 64) - 1] * 3 + [5] * 3}
+    values |= {"idle_checks": [0] * 3 + [(1 << 32) - 1] * 3, "idle_hits": [0] * 3 + [(1 << 32) - 1] * 3}
     assert check(values)[0] is None
 
 

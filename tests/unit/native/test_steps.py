@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from itertools import pairwise
 from math import exp, lgamma
 
@@ -179,6 +180,29 @@ def test_what_whole_spans_met_too_seldom_is_expected_where_all_is_quiet() -> Non
     sizes = [b - a for a, b in pairwise([0, *(place / PAGE for place in found.place), 5000])]
     assert sum(size * share for size, share in zip(sizes, found.touched, strict=True)) == pytest.approx(100)
     assert found.touched[0] == found.touched[2] == found.touched[4]
+    assert found.quiet == (100, 2), "islands stand for those that were not met"
+
+
+@pytest.mark.parametrize(
+    ("levels", "age", "judge", "quiet"),
+    [
+        ((0, 1), 0, True, (40, 0)),  # known as hot before
+        ((1, 0), 0, True, (0, 0)),  # of what is quiet now nothing was known
+        ((0, 0), 0, True, (40, 0)),  # accesses are explained by what was found
+        ((0, 0), 1, True, (0, 0)),  # older ones counted when they were new
+        ((0, 0), 0, False, (0, 0)),
+    ],
+)
+def test_checks_of_quiet_memory_are_new_and_were_so_before_and_are_so_after(
+    levels: Sequence[int], age: int, judge: bool, quiet: tuple[int, int]
+) -> None:
+    """Forty pages that are quiet, and forty of which every check met accesses."""
+    points = [Point(page * PAGE, WHOLE + HIT * (page >= 40), age) for page in range(80)]
+    ticks = [Point(page * PAGE, HIT, 1) for page in range(40, 80)]
+    before = [Step(40, 39, 40)]
+    found = fit(sorted(points + ticks), before=before, levels=levels, rates=(0.1, 0.9), end=80, judge=judge)
+    assert found.place == [40 * PAGE]
+    assert found.quiet == quiet
 
 
 def test_what_whole_spans_met_as_often_as_its_bytes_say_is_all_there_is() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +43,12 @@ def spans_of(path: Path, age_ms: int) -> list[tuple[int, float, float]]:
     return [(target, low / MIB, high / MIB) for seq, target, low, high in rows if seq == last]
 
 
+def idle(seq: int, checks: int, hits: int) -> Snapshot:
+    """A window of 8 MiB of which the first half was touched, and the second idle from the start on."""
+    made = shot(seq, 4, 4, 4)
+    return replace(made, ages=array("I", [0, seq]), idle_checks=checks, idle_hits=hits)
+
+
 def shots(count: int) -> list[Snapshot]:
     return [shot(seq, 1.5, 1, 2) for seq in range(count)]
 
@@ -57,6 +64,51 @@ def test_cold_bytes_are_what_no_window_can_have_touched(
     path = tmp_path / "a"
     sampled(path, shots(10))
     assert spans_of(path, age_ms) == [(0, low, high)]
+
+
+@pytest.mark.parametrize(("hits", "most"), [(0, 3.689), (1, 5.572), (5, 11.668), (10, 18.390), (50, 65.919)])
+def test_what_idle_memory_hides_follows_from_checks_of_it(tmp_path: Path, hits: int, most: float) -> None:
+    """4 MiB are idle in 4 windows, with 100 checks in each: of `hits` accesses the upper limit of the mean of a
+    Poisson number with 97.5 % (Garwood 1936). What was touched adds up to more than all there is."""
+    path = tmp_path / "a"
+    sampled(path, [idle(seq, 100, hits if seq == 8 else 0) for seq in range(10)])
+    ((_, low, high),) = spans_of(path, 400)
+    assert low == pytest.approx(4 - 4 * 4 * most / 400, abs=0.0004 * most)
+    assert high == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "low"),
+    [
+        ({"idle_checks": None, "idle_hits": None}, 0),  # as earlier versions recorded
+        ({"idle_checks": 0, "idle_hits": 0}, 0),
+        ({"idle_checks": 100, "idle_hits": 100}, 0),
+        ({"idle_checks": 100_000_000, "idle_hits": 0}, 4),
+        ({"idle_checks": 100_000_000, "idle_hits": 0, "ages": [9, 2]}, 0),  # idle for 300 ms
+        ({"idle_checks": 100_000_000, "idle_hits": 0, "nr_accesses": [20, 1]}, 0),
+        ({"idle_checks": 100_000_000, "idle_hits": 0, "touched": [4 * MIB, MIB]}, 0),
+        ({"idle_checks": 100_000_000, "idle_hits": 0, "resident": [4 * MIB, MIB]}, 1),
+    ],
+)
+def test_only_what_checks_knew_as_idle_is_cold(
+    tmp_path: Path, change: dict[str, int | list[int] | None], low: float
+) -> None:
+    path, codes = tmp_path / "a", {"touched": "Q", "resident": "Q"}
+    columns = {
+        name: array(codes.get(name, "I"), value) if isinstance(value, list) else value
+        for name, value in change.items()
+    }
+    sampled(path, [replace(idle(seq, 0, 0), **columns) for seq in range(10)])  # type: ignore[arg-type]
+    assert spans_of(path, 400)[0][1] == pytest.approx(low, abs=0.001)
+
+
+def test_memory_that_targets_share_is_not_known_by_checks_of_one(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    both = [replace(idle(seq, 10**6, 0), target=target) for seq in range(10) for target in (0, 1)]
+    sampled(path, both)
+    assert spans_of(path, 400)[0][1] == 0
+    sampled(path, both, via="sim")
+    assert [low for _, low, _ in spans_of(path, 400)] == pytest.approx([4, 4], abs=0.001)
 
 
 def test_the_mean_of_the_windows_within_counts(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from udamon.core.adaptive.steps import Steps
 from udamon.core.adaptive.target_model import TargetModel
 from udamon.core.attrs import Attrs
 from udamon.core.fit import align_ranges
-from udamon.core.policy import Answers, Slots
+from udamon.core.policy import Answers, Slots, TouchedBounds
 from udamon.core.split import size_limit
 from udamon.core.target import Target
 from udamon.errors import RangesError
@@ -202,7 +202,7 @@ class AdaptivePolicy:
         known = [(target, self._known[target.index]) for target in targets if target.index in self._known]
         shape(known, self._attrs, self._now_us, self._min_region, self._limit, self.parameters)
 
-    def touched_bounds(self, target: Target) -> tuple[int, int] | None:
+    def touched_bounds(self, target: Target) -> TouchedBounds | None:
         known = self._known.get(target.index)
         return None if known is None else known.steps.touched_bounds()
 
@@ -211,6 +211,7 @@ class AdaptivePolicy:
         self._turn = []
         for one in self._known.values():
             one.relay.begin()
+            one.steps.begin_aggregation()
         for target in targets:
             target.begin_aggregation()
 

@@ -13,7 +13,7 @@ from udamon.core.adaptive.judged import Judge, judge_new
 from udamon.core.adaptive.parameters import LEVELS, Parameters
 from udamon.core.adaptive.retimed import RetimedRates, factors_of
 from udamon.core.adaptive.space import Space, gaps_of
-from udamon.core.policy import Answers, Slots
+from udamon.core.policy import Answers, Slots, TouchedBounds
 from udamon.model import PAGE_SIZE, Range
 from udamon.native._native import AGES, MOVED, POINT_BYTES, RESTED, points_take, steps_fit
 
@@ -75,6 +75,8 @@ class Steps:
         self._share = self._told_share = self._known = 0.0
         self._judged = Judge(parameters)
         self._judge = False  # since the last fit, checks that spanned an aggregation were answered
+        # In this aggregation: new checks that spanned it in quiet memory, and accesses that they met.
+        self._quiet_checks = self._quiet_hits = 0
         self._parameters = parameters
         self._memory: float = parameters.memory  # looks that a point is kept
         self._limit = parameters.memory  # the same in aggregations
@@ -237,6 +239,8 @@ class Steps:
         self.low, self.high, self.reach, self.outliers = fit.low, fit.high, fit.reach, fit.outliers
         if self._judge:
             self._judged.add_met(fit.met)
+            self._quiet_checks += fit.quiet_checks
+            self._quiet_hits += fit.met
         self._judge = False
         self._fitted, self._share, self._told_share = fit.fitted, fit.share, fit.told_share
         self._known = fit.known
@@ -250,10 +254,15 @@ class Steps:
             share = min(max(self.changed / max(fit.accessed, 1), self.changing_share), 1)
             self._memory = max(self._memory * (1 - share), parameters.memory)
 
-    def touched_bounds(self) -> tuple[int, int]:
-        """The working set by the last fit: bytes at least and at most, with a confidence of 95 %."""
-        low, high = self._judged.sums.bounds(self._share, self._told_share, self._parameters.bounds_errors)
-        return int(low * self.space.total), -int(-high * self.space.total // 1)
+    def begin_aggregation(self) -> None:
+        """What the one before has seen was told."""
+        self._quiet_checks = self._quiet_hits = 0
+
+    def touched_bounds(self) -> TouchedBounds:
+        """The working set by the last fit, and what checks have seen of quiet memory in this aggregation."""
+        shares = self._judged.sums.bounds(self._share, self._told_share, self._parameters.bounds_errors)
+        low, high = (share * self.space.total for share in shares)
+        return TouchedBounds(int(low), -int(-high // 1), self._quiet_checks, self._quiet_hits)
 
     def _change(self, fit: Fit, now_us: int, aggregation_us: int) -> None:
         """Ages begin anew where the rate changed, and what was seen there before counts no longer."""
