@@ -17,8 +17,10 @@ from typing import Any
 
 import pytest
 
+from tests.integration.recorder import WAIT_LIMIT_S
 from tests.unit.snapshots import recorded, snap
 from udamon import __main__
+from udamon.cli import interrupts
 from udamon.cli import main as cli
 from udamon.files.ending import uninterrupted
 from udamon.record import tables
@@ -141,5 +143,66 @@ def test_what_a_signal_does_around_a_command(monkeypatch: pytest.MonkeyPatch, ig
     signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler)
     assert __main__.main() == 3
     seen.append(signal.getsignal(signal.SIGINT))
-    default = [signal.SIG_DFL, signal.default_int_handler, signal.SIG_DFL]
-    assert [seen[0], *seen[-2:]] == ([signal.SIG_IGN] * 3 if ignored else default)
+    if ignored:
+        assert [seen[0], *seen[-2:]] == [signal.SIG_IGN] * 3
+    else:
+        assert (seen[0], callable(seen[-2]), seen[-1]) == (signal.SIG_DFL, True, signal.SIG_DFL)
+
+
+IMPORTED = """
+import os, signal, time
+os.kill(os.getpid(), signal.SIGINT)
+for _ in range(50):
+    time.sleep(0.001)  # where a handler may run
+done = True
+"""
+
+
+def test_an_import_is_done_before_an_interrupt_is_raised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "interrupted_import.py").write_text(IMPORTED)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def command() -> None:
+        interrupts.handle(command.__code__)
+        import interrupted_import  # type: ignore[import-not-found]
+
+        assert interrupted_import.done
+        time.sleep(WAIT_LIMIT_S)
+
+    with pytest.raises(KeyboardInterrupt):
+        command()
+    assert sys.modules.pop("interrupted_import").done
+
+
+def test_without_a_further_thread_an_import_is_interrupted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    (tmp_path / "refused_import.py").write_text(IMPORTED)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    interrupts.handle(test_without_a_further_thread_an_import_is_interrupted.__code__)
+    with pytest.raises(KeyboardInterrupt):
+        import refused_import  # type: ignore[import-not-found]  # noqa: F401
+    assert "refused_import" not in sys.modules
+
+
+def test_an_import_that_runs_the_command_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "running_import.py").write_text(
+        """
+import os, signal, time
+from udamon.cli import interrupts
+def command():
+    interrupts.handle(command.__code__)
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+command()
+"""
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        import running_import  # type: ignore[import-not-found]  # noqa: F401

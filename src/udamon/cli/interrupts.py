@@ -1,0 +1,45 @@
+"""Ctrl-C in a command: a KeyboardInterrupt, but never within an import.
+
+Libraries in C turn an exception of a signal handler into another one where they import something, or lose it, or end
+the process by SIGABRT (unicodedata in a string's escapes, the callbacks of import locks, pybind11).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from types import CodeType, FrameType
+
+_IMPORTS = "<frozen importlib."
+"""How the file names of Python's own code for imports begin."""
+_AGAIN_S = 0.01
+
+
+def handle(below: CodeType) -> None:
+    """SIGINT raises KeyboardInterrupt from now on; where the main thread is in an import then, once that is over. An
+    import that waits for `below` to return is none of them. On the main thread."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        while frame is not None and frame.f_code is not below:
+            if frame.f_code.co_filename.startswith(_IMPORTS) and _come_again(number):
+                return
+            frame = frame.f_back
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+
+
+def _come_again(number: int) -> bool:
+    """Send the signal once more, soon. Returns whether that will be."""
+
+    def send() -> None:
+        time.sleep(_AGAIN_S)
+        os.kill(os.getpid(), number)
+
+    try:
+        threading.Thread(target=send, daemon=True).start()
+    except RuntimeError:  # no further thread may be started
+        return False
+    return True
