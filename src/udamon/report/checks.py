@@ -31,6 +31,7 @@ COLD = f"""
 SPANS = "SELECT sum(low), sum(high), sum(there) FROM ({spans}) AS spans WHERE time >= {edge}"
 GRAIN = "refs tells how much of a mapping was accessed, and not for how long the rest of it was not"
 RATES = "rates are estimated from looks at growing spans"
+FEW = ", of which the first windows have few; leave them out with --time 2s-max, or give --level p90"
 LENGTH = 'SELECT max(time) - min("begin"), count(DISTINCT seq) FROM regions'
 TELLING = "SELECT max(time), count(DISTINCT seq) FILTER (WHERE time >= {edge}) FROM regions"
 """The end, and the windows that could tell: before so much time had passed, nothing can be known to be so cold."""
@@ -150,7 +151,8 @@ def _sizes(
     unbounded: str | None = None,
 ) -> Iterator[tuple[LimitKind, Figure, float]]:
     by_reads = int(report.definition == "touched")
-    why = right_size.SHARED if report.group is not None else wss.SAMPLED if report.sampled else wss.OTHERS
+    sampled_why = f"{wss.SAMPLED}{FEW if level == 'max' else ''}"
+    why = right_size.SHARED if report.group is not None else sampled_why if report.sampled else wss.OTHERS
     figure = Figure.between(*report.bounds(level), why)
     if level in PERCENTS and report.why is not None:
         figure = Figure(None, None, report.why)

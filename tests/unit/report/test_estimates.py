@@ -179,7 +179,8 @@ def test_limits_between_the_bounds_are_not_decided(
     check.configure(parser)
     assert check.run(parser.parse_args([str(file.path), *words, "--json"])) == status
     (one,) = json.loads(capsys.readouterr().out)["checks"]
-    assert (one["why"] == wss.SAMPLED) == (status == 3)
+    assert (one["why"] or "").startswith(wss.SAMPLED) == (status == 3)
+    assert ("--time 2s-max" in (one["why"] or "")) == (words == ("--max-wss", "5MiB")), "what to do"
 
 
 def test_one_moment_is_as_the_query_has_it(tmp_path: Path) -> None:
