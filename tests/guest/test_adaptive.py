@@ -12,6 +12,8 @@ from tests.guest.memory import MIB, memory
 from udamon.cli.main import main
 from udamon.model import Range, Snapshot
 from udamon.record.reader import Recording
+from udamon.report import sampled
+from udamon.report.source import RecordingSource
 
 pytestmark = [pytest.mark.guest_boot(smp=1), pytest.mark.needs("root", "idle_bitmap")]
 
@@ -60,6 +62,14 @@ def test_it_finds_every_island(program: Areas, tmp_path: Path) -> None:
     own = 4 * MIB  # what the program itself may have touched besides, at most: it is a small one
     assert last.touched_low <= ISLANDS * 4 * MIB + own
     assert ISLANDS * 4 * MIB <= last.touched_high <= ISLANDS * 8 * MIB
+    with RecordingSource(recording) as source:
+        ((_, there, low, high),) = source.query(
+            sampled.LAST.format(spans=sampled.spans(source, 5_000_000_000))
+        )
+    cold_bytes = sum(area.end - area.start for area in cold)
+    print(f"not touched for 5 s: {low / MIB:.1f} to {high / MIB:.1f} of {there / MIB:.1f} MiB")
+    assert 0.8 * cold_bytes <= low <= there - ISLANDS * 4 * MIB
+    assert cold_bytes <= high
 
 
 def test_it_stays_within_its_share(program: Areas, tmp_path: Path) -> None:
