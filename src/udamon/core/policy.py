@@ -83,9 +83,11 @@ class Answers:
 
 
 class TouchedBounds(NamedTuple):
-    """Between how many bytes were touched in an aggregation, with a confidence of 95 %. And how many checks spanned it
-    in memory that was taken for idle before and still is, or is an island, which stands for those that no check met;
-    and how many of them met an access."""
+    """Between how many bytes were touched in an aggregation, with a confidence of 95 %.
+
+    `idle_checks` of the checks that spanned it lie in memory that was taken for idle before and is so now, or that is
+    an island (which stands for the islands that no check met); `idle_hits` of these met an access.
+    """
 
     low: int
     high: int

@@ -377,9 +377,9 @@ class Fit(NamedTuple):
     island that appeared. Four addresses for each outlier: end of the point before, its own start and end, start of the
     point after. `appeared` steps were nowhere before, `accessed` segments have a rate above `quiet`; `error` is the
     standard error of all touched bytes, as a share of them; `share` is the touched share of all bytes by `fitted`,
-    `known` of all bytes outside of the lowest level, `told_share` by `touched`. Of new checks that spanned the
-    aggregation `quiet_checks` were in memory that was of the lowest level before, and is so still or an island, and
-    `met` accesses."""
+    `known` of all bytes outside of the lowest level, `told_share` by `touched`. `quiet_checks` of the new
+    checks that spanned the aggregation lie in memory that was of the lowest level before and is so now, or is an
+    island; `met` of these met an access."""
 
     state: bytes
     since: bytes

@@ -79,7 +79,8 @@ static int is_island(const struct results *out, size_t k, struct whole all)
     return out->state.at[k] != 0 && out->state.at[k] != NOTHING && all.checks * size_at(out, k) < all.bytes / 2;
 }
 
-/* New checks in memory that the fit before had for quiet, and that is so still, or an island; and accesses that they met. */
+/* New checks that lie in memory which the fit before took for quiet, and which this one takes for quiet or for an island;
+ * and how many of them met an access. */
 static void check_quiet(const struct fit *f, struct results *out, struct whole all)
 {
     const struct arguments *in = f->in;
