@@ -8,9 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from udamon.core.ages import AgesReport, seen_of
+from udamon.core.ages import AgesReport, SampleBounds, seen_of
 from udamon.core.attrs import IntervalsGoal
-from udamon.core.idle_time import IdleTimes, Together, alone, total
+from udamon.core.idle_time import SECONDS, IdleTimes, Together, alone, total
+from udamon.core.sampled_idle import SampledIdle
 from udamon.model import NOWHERE, Event, Snapshot, grain, is_census
 
 GOAL = IntervalsGoal(access_bp=400, aggrs=3, min_sample_us=5_000, max_sample_us=10_000_000)
@@ -161,6 +162,7 @@ class AgeWatch:
         self._policy = policy
         self._times: dict[int, IdleTimes] = {}
         self._alone: dict[int, IdleTimes] = {}  # of what nothing else maps, once there are several
+        self._sampled: dict[int, SampledIdle] = {}  # of samples with bounds
         self._begin_ns: int | None = None
         self._last: AgesReport | None = None
 
@@ -172,6 +174,8 @@ class AgeWatch:
         times = self._times.setdefault(snapshot.target, IdleTimes())
         seen = seen_of(snapshot, self._via, self._policy)
         times.window(snapshot.begin_ns, snapshot.end_ns, seen)
+        if snapshot.touched_low is not None or snapshot.target in self._sampled:
+            self._sampled.setdefault(snapshot.target, SampledIdle()).window(snapshot)
         if len(self._times) > 1:
             lone = self._alone.setdefault(snapshot.target, IdleTimes())
             lone.window(snapshot.begin_ns, snapshot.end_ns, map(alone, seen, _private(snapshot)))
@@ -181,6 +185,7 @@ class AgeWatch:
             self._last = self.last
             self._times.pop(int(str(event.data["target"])), None)
             self._alone.pop(int(str(event.data["target"])), None)
+            self._sampled.pop(int(str(event.data["target"])), None)
 
     @property
     def last(self) -> AgesReport | None:
@@ -192,8 +197,26 @@ class AgeWatch:
             lone = (self._alone.get(target, IdleTimes()) for target in self._times)
             together = Together(total(one.told() for one in lone))
         return AgesReport.of(
-            self._times.values(), self._begin_ns, grain(self._via), measured=measured, together=together
+            self._times.values(),
+            self._begin_ns,
+            grain(self._via),
+            measured=measured,
+            together=together,
+            sampled=self._bounds() if together is None else None,
         )
+
+    def _bounds(self) -> SampleBounds | None:
+        """Of targets that share nothing, where all of them have bounds."""
+        if self._sampled.keys() != self._times.keys():
+            return None
+        low: list[float | None] = []
+        high: list[float | None] = []
+        watched_ns = max(one.watched_ns for one in self._sampled.values())
+        for age_ns in (seconds * 1_000_000_000 for seconds in SECONDS):
+            found = [one.bounds(age_ns) for one in self._sampled.values()]
+            low.append(sum(least for least, _ in found) if age_ns <= watched_ns else None)
+            high.append(sum(most for _, most in found) if age_ns <= watched_ns else None)
+        return SampleBounds(low, high)
 
 
 def _private(snapshot: Snapshot) -> list[float]:

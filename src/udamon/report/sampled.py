@@ -26,6 +26,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from udamon.core.idle_time import GAP
+from udamon.core.sampled_idle import IDLE_SHARE, NORMAL
 from udamon.report import groups
 from udamon.report.grain import is_sampled
 from udamon.report.source import RecordingSource, double
@@ -37,12 +38,11 @@ BOUNDED = (
     "it is estimated from checks of single pages, and which pages were accessed in every window is not known"
 )
 
-TAKEN_FOR_IDLE = f"nr_accesses = 0 AND touched <= {double(0.05)} * {SIZE}"
-"""SQL of a region. A small share of idle memory is told as touched, for places that no check met."""
+TAKEN_FOR_IDLE = f"nr_accesses = 0 AND touched <= {double(IDLE_SHARE)} * {SIZE}"
 MOST_HITS = (
-    f"(hits + 1) * power(1 - {double(1)} / (9 * (hits + 1)) + {double(1.96)} / (3 * sqrt(hits + 1)), 3)"
+    f"(hits + 1) * power(1 - {double(1)} / (9 * (hits + 1)) + {double(NORMAL)} / (3 * sqrt(hits + 1)), 3)"
 )
-"""SQL: the upper bound of the mean of a Poisson number."""
+"""SQL: of a region, whether it counts as idle; and the mean of a Poisson number at most (udamon.core.sampled_idle)."""
 
 TOGETHER_TARGET = -1
 """Stands for all targets, where they may have pages in common."""

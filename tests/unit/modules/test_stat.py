@@ -219,6 +219,35 @@ def test_cold_ages_of_several_count_what_they_share_once() -> None:
     assert document(watch.last)["shared"] is False
 
 
+def test_cold_ages_of_samples_have_bounds_where_checks_tell_them() -> None:
+    """30 windows of 1 s: 1 MiB accessed in each, 3 MiB idle; none of 1000 checks a window met an access there. Of two
+    targets that may have pages in common there are none, nor with a target that has no bounds."""
+    watches = {via: AgeWatch(via, "adaptive") for via in ("idle", "sim")}
+    for seq in range(30):
+        one = snapshot(
+            (1 << 20, 20, 0), (3 << 20, 0, 10 * seq + 9), seq=seq, window=(1000 * seq, 1000 * seq + 1000)
+        )
+        one = replace(one, touched_low=1 << 20, touched_high=1 << 20, idle_checks=1000, idle_hits=0)
+        for watch in watches.values():
+            watch.snapshot(one)
+        watches["sim"].snapshot(replace(one, target=1))
+    for watch, targets in ((watches["idle"], 1), (watches["sim"], 2)):
+        assert watch.last is not None
+        found = document(watch.last)
+        low, high = (found["bounds"]["cold_bytes"][side]["10"] for side in ("low", "high"))
+        assert low == pytest.approx(targets * (3 << 20) * (1 - 3.668 / 1000), rel=1e-4)
+        assert (high, found["cold_bytes"]["10"]) == (targets * 3 << 20, targets * 3 << 20)
+        assert found["bounds"]["cold_bytes"]["low"]["60"] is None
+    assert sentence(watches["idle"].last) == (  # type: ignore[arg-type]
+        "not touched for at least 10 s: 3.0 MiB of 4.0 MiB, an estimate (3.0 MiB to 3.0 MiB)"
+    )
+    watches["idle"].snapshot(replace(one, target=1))
+    assert document(watches["idle"].last)["bounds"] is None  # type: ignore[arg-type]
+    watches["sim"].event(Event(0, "target_end", {"target": 1}))
+    watches["sim"].snapshot(replace(one, target=2, touched_low=None, touched_high=None))
+    assert document(watches["sim"].last)["bounds"] is None  # type: ignore[arg-type]
+
+
 def test_cold_ages_by_other_ways_of_looking() -> None:
     """Of samples a region counts with all of its bytes; via refs what others marked may be idle all the same."""
     partly = replace(snapshot((4096, 20, 0)), touched=array("Q", [1024]), resident=array("Q", [4096]))

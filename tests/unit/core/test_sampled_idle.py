@@ -1,0 +1,80 @@
+"""Bounds of idle memory of samples while it is watched: those that a recording of the same windows has."""
+
+from __future__ import annotations
+
+from array import array
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.unit.report.test_estimates import sampled, shot
+from tests.unit.snapshots import MS
+from udamon.core import sampled_idle
+from udamon.core.sampled_idle import SampledIdle, most_hits
+from udamon.model import Snapshot
+from udamon.report import sampled as report
+from udamon.report.source import RecordingSource
+
+
+@pytest.mark.parametrize(("hits", "most"), [(0, 3.689), (1, 5.572), (5, 11.668), (10, 18.390), (50, 65.919)])
+def test_the_mean_of_a_poisson_number_at_most(hits: int, most: float) -> None:
+    """Garwood 1936, up to half a percent."""
+    assert most_hits(hits) == pytest.approx(most, rel=0.006)
+
+
+def windows(random: Random, count: int) -> list[Snapshot]:
+    """With and without bounds, checks, accesses, and times without a look; amounts and ages at random."""
+    found, late = [], 0
+    for seq in range(count):
+        late += random.choice((0, 0, 0, 0, 0, 0, 5, 50)) * MS
+        touched = random.choice((0.0, random.random(), 1.0)) * 4
+        low, high = random.choice(((0.0, 8.0), (touched / 2, touched + 1), (touched, touched), (None, None)))
+        checks = random.choice((None, 0, 10, 100, 1000))
+        made = shot(seq, touched, low, high)
+        found.append(
+            replace(
+                made, begin_ns=made.begin_ns + late, end_ns=made.end_ns + late,
+                nr_accesses=array("I", [random.choice((0, 20)), random.choice((0, 0, 0, 1))]),
+                ages=array("I", [random.randint(0, seq + 1), random.randint(0, 2 * seq + 1)]),
+                idle_checks=checks,
+                idle_hits=None if checks is None else random.choice((0, 0, 0, min(checks, 3))),
+            )
+        )  # fmt: skip
+    return found
+
+
+def test_it_is_as_the_query_has_it(tmp_path: Path) -> None:
+    random, kinds = Random(11), set()
+    for number in range(40):
+        path, idle = tmp_path / str(number), SampledIdle()
+        shots = windows(random, random.randint(1, 12))
+        recording = sampled(path, shots)
+        for one in shots:
+            idle.window(one)
+        with RecordingSource(recording) as source:
+            for age_ms in (50, 100, 250, 400, 700):
+                spans = report.spans(source, age_ms * MS)
+                ((_, _, low, high),) = source.query(report.LAST.format(spans=spans))
+                assert idle.bounds(age_ms * MS) == pytest.approx((low, high)), (number, age_ms)
+                kinds.add((low > 0, high < 8 << 20))
+    assert len(kinds) >= 3, "bounds that tell something, and others"
+
+
+def test_windows_that_are_taken_together_leave_less_that_is_sure(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = Random(3)
+    monkeypatch.setattr(sampled_idle, "MOST_WINDOWS", 8)
+    for _ in range(20):
+        few, every = SampledIdle(), SampledIdle()
+        shots = windows(random, 60)
+        for one in shots:
+            few.window(one)
+        with monkeypatch.context() as patched:
+            patched.setattr(sampled_idle, "MOST_WINDOWS", 10**6)
+            for one in shots:
+                every.window(one)
+        assert len(few._windows) <= 8
+        for age_ms in (100, 500, 2000, 5000):
+            assert few.bounds(age_ms * MS)[0] <= every.bounds(age_ms * MS)[0] + 1e-6
+            assert few.watched_ns == every.watched_ns
