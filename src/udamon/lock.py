@@ -38,6 +38,8 @@ _NAMED = {"paddr": 0, "kernel-damon": 1}
 _START_BITS = 40  # of the start time in ticks: 348 years at 100 Hz
 _FLOCK = struct.Struct("@hhqqi")
 _MOST = 1 << 62
+_HALF_MADE = 0o700
+"""Mode of the directory before anybody may use it."""
 LISTED = 200
 """Locks of others that are listed, in each directory. The kernel goes through all locks of the file for each, and
 anybody can take any number of them."""
@@ -320,19 +322,26 @@ def _foreign(fd: int, start: int, end: int) -> tuple[list[tuple[int, int, str]],
 
 
 def _make(path: Path) -> bool:
-    """Make the directory where it is not there; False where it cannot be."""
+    """Make the directory where it is not there; False where it cannot be. One of ours that was left half made, by a
+    process that was killed or had no descriptor to spare, is completed."""
     try:
-        os.mkdir(path, 0o700)
+        os.mkdir(path, _HALF_MADE)
     except FileExistsError:
-        return True
+        try:
+            if stat.S_IMODE(os.lstat(path).st_mode) != _HALF_MADE:
+                return True
+        except OSError:
+            return False
     except OSError:
         return False
     directory = _open_directory(path, os.O_RDONLY)
     if directory is None:
         return False
-    if os.fstat(directory).st_uid == os.geteuid():
-        os.fchmod(directory, 0o1777)  # not by mkdir: the umask would take bits away
-    os.close(directory)
+    try:
+        if os.fstat(directory).st_uid == os.geteuid():
+            os.fchmod(directory, 0o1777)  # not by mkdir: the umask would take bits away
+    finally:
+        os.close(directory)
     return True
 
 

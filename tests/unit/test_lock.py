@@ -111,6 +111,16 @@ def test_an_agent_that_listens_somewhere_else(
     lock.release()
 
 
+@pytest.mark.parametrize(("mode", "then"), [(0o700, 0o1777), (0o755, 0o755), (0o1777, 0o1777)])
+def test_a_directory_that_was_left_half_made_is_completed(roots: Roots, mode: int, then: int) -> None:
+    """By a monitor that was killed; one that an administrator made otherwise stays as it is."""
+    roots.locks[0].mkdir()
+    roots.locks[0].chmod(mode)
+    lock = take_lock("5-9", "it", roots)
+    assert roots.locks[0].stat().st_mode & 0o7777 == then
+    lock.release()
+
+
 def test_shared_by_all_users(roots: Roots) -> None:
     """Anyone may make the lock file, and lock in the one another user made, whatever the umask."""
     old = os.umask(0o077)
