@@ -38,8 +38,7 @@ _NAMED = {"paddr": 0, "kernel-damon": 1}
 _START_BITS = 40  # of the start time in ticks: 348 years at 100 Hz
 _FLOCK = struct.Struct("@hhqqi")
 _MOST = 1 << 62
-_HALF_MADE = 0o700
-"""Mode of the directory before anybody may use it."""
+_HALF_MADE = 0o700  # mode of the directory before anybody may use it
 LISTED = 200
 """Locks of others that are listed, in each directory. The kernel goes through all locks of the file for each, and
 anybody can take any number of them."""
