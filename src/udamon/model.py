@@ -195,7 +195,9 @@ class Snapshot:
     `resident`, `sharing` and `rates` are None where the primitive does not know it. Where `touched` is an estimate with
     an error that is known, the bytes touched of all regions together are between `touched_low` and `touched_high` with
     a confidence of 95 % (docs/adaptive.md). Of the checks that spanned the window, `idle_checks` were in memory that
-    was taken for idle before and after it, and `idle_hits` of these met an access. Else all four are None.
+    was taken for idle before and after it, and `idle_hits` of these met an access; `idle_bytes` were taken for idle at
+    all times of the window. Of regions that are told as idle, at most `idle_mixed` bytes are not taken for idle, or not
+    for as long as their region is told to be. Else all six are None.
     """
 
     target: int
@@ -217,6 +219,8 @@ class Snapshot:
     touched_high: int | None = None
     idle_checks: int | None = None
     idle_hits: int | None = None
+    idle_bytes: int | None = None
+    idle_mixed: int | None = None
 
     def __len__(self) -> int:
         return len(self.starts)

@@ -40,6 +40,8 @@ def shot(seq: int, target: int = 0, regions: int = 40) -> Snapshot:
         touched_low=None if target or not regions else 4096 * (regions // 4),
         touched_high=None if target or not regions else 4096 * regions,
         idle_checks=None if target or not regions else 200, idle_hits=None if target or not regions else seq % 3,
+        idle_bytes=None if target or not regions else 4096 * regions,
+        idle_mixed=None if target or not regions else 4096 * (seq % 2),
     )  # fmt: skip
 
 

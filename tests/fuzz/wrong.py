@@ -71,7 +71,16 @@ def _rows(random: Random, seq: int) -> tuple[list[RecordBatch], int]:
     snapshots: list[Snapshot] = [shot(seq, regions=random.choice((0, 1, 5, 40)))]
     if random.random() < 0.5:
         snapshots = [
-            replace(one, touched_low=0, touched_high=1 << 40, idle_checks=9, idle_hits=1) for one in snapshots
+            replace(
+                one,
+                touched_low=0,
+                touched_high=1 << 40,
+                idle_checks=9,
+                idle_hits=1,
+                idle_bytes=1 << 40,
+                idle_mixed=0,
+            )
+            for one in snapshots
         ]
     for one in snapshots:
         rows.add_snapshot(one)

@@ -34,9 +34,10 @@ def snapshots(draw: st.DrawFn, seq: int, begin: int) -> Snapshot:
     low = high = None
     if len(spans) and draw(st.booleans()):
         low, high = sorted(draw(st.integers(0, 2**64 - 1)) for _ in range(2))
-    hits = checks = None
+    hits = checks = idle = mixed = None
     if len(spans) and draw(st.booleans()):
         hits, checks = sorted(draw(st.integers(0, 2**32 - 1)) for _ in range(2))
+        idle, mixed = (draw(st.integers(0, 2**64 - 1)) for _ in range(2))
     return Snapshot(
         target=draw(st.integers(0, 3)), pid=draw(st.none() | st.integers(1, 2**22)), seq=seq,
         begin_ns=begin, end_ns=begin + draw(st.integers(0, 2**40)),
@@ -45,6 +46,7 @@ def snapshots(draw: st.DrawFn, seq: int, begin: int) -> Snapshot:
         nr_accesses=column("I", [ticks] * len(spans)), ages=column("I", [2**32 - 1] * len(spans)),
         touched=column("Q", sizes), resident=column("Q", sizes) if len(spans) and draw(st.booleans()) else None,
         touched_low=low, touched_high=high, idle_checks=checks, idle_hits=hits,
+        idle_bytes=idle, idle_mixed=mixed,
     )  # fmt: skip
 
 

@@ -86,13 +86,17 @@ class TouchedBounds(NamedTuple):
     """Between how many bytes were touched in an aggregation, with a confidence of 95 %.
 
     `idle_checks` of the checks that spanned it lie in memory that was taken for idle before and is so now, or that is
-    an island (which stands for the islands that no check met); `idle_hits` of these met an access.
+    an island (which stands for the islands that no check met); `idle_hits` of these met an access. `idle_bytes` were
+    taken for idle by each fit of the aggregation. Of regions that are told as idle, `idle_mixed` bytes are not taken
+    for idle, or are younger than their region is told to be.
     """
 
     low: int
     high: int
     idle_checks: int
     idle_hits: int
+    idle_bytes: int
+    idle_mixed: int
 
 
 class RegionPolicy(Protocol):

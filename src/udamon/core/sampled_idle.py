@@ -6,7 +6,7 @@ bounded amount of memory: old ones are taken together, which makes lower bounds 
 
 from __future__ import annotations
 
-from math import sqrt
+from math import inf, sqrt
 from typing import NamedTuple
 
 from udamon.core.idle_time import GAP, SECONDS
@@ -20,31 +20,39 @@ MOST_WINDOWS = 4096
 
 
 class _Window(NamedTuple):
-    """One window, or `number` of them in a row. `untouched` is the sum over them of the bytes there and not surely
-    touched, `gap` whether there was a time without a look before one of them; the others as in recordings."""
+    """One window, or `number` of them in a row. `high` and `untouched` are sums over them, of bytes that were touched
+    at most, and of those there and not surely touched; `idle` were taken for idle in each of them. `weight` is how many
+    bytes a check of such memory stands for, in the window in which these are most, infinite where one had no check;
+    `accessed` and `squares` are the sums of it and of its square over the checks that met an access. `gap`: whether
+    there was a time without a look before one of them."""
 
     begin_ns: int
     end_ns: int
     high: float
     untouched: float
-    idle: float
-    checks: int
-    hits: int
+    idle: int
+    weight: float
+    accessed: float
+    squares: float
     gap: bool
     number: int = 1
 
     def with_next(self, later: _Window) -> _Window:
         return _Window(
             self.begin_ns, later.end_ns, self.high + later.high, self.untouched + later.untouched,
-            self.idle + later.idle, self.checks + later.checks, self.hits + later.hits, self.gap or later.gap,
-            self.number + later.number,
+            min(self.idle, later.idle), max(self.weight, later.weight), self.accessed + later.accessed,
+            self.squares + later.squares, self.gap or later.gap, self.number + later.number,
         )  # fmt: skip
 
 
-def most_hits(hits: int) -> float:
-    """The mean of a Poisson number that was `hits`, at most, with a confidence of 97.5 % (Wilson and Hilferty 1931)."""
-    more = hits + 1
-    return float(more * (1 - 1 / (9 * more) + NORMAL / (3 * sqrt(more))) ** 3)
+def most_of(weighted: float, squares: float, weight: float) -> float:
+    """The largest mean, with a confidence of 97.5 %, of a sum of Poisson numbers that each have a weight: `weighted`
+    was the sum, `squares` the same with squares of the weights, and `weight` is the largest of them (Fay and Feuer
+    1997, with the quantile of a gamma distribution of Wilson and Hilferty 1931)."""
+    mean, square = weighted + weight, squares + weight**2
+    if mean == 0:
+        return 0.0
+    return float(mean * (1 - square / (9 * mean**2) + NORMAL * sqrt(square) / (3 * mean)) ** 3)
 
 
 class SampledIdle:
@@ -56,6 +64,7 @@ class SampledIdle:
         self._last_ns = 0
         self._there = 0
         self._idle: list[tuple[int, int]] = []
+        self._mixed = 0
 
     def window(self, snapshot: Snapshot) -> None:
         """The next window; without bounds anything may have been touched in it."""
@@ -70,6 +79,9 @@ class SampledIdle:
             for size, nr_accesses, touched, age in regions
             if nr_accesses == 0 and touched <= IDLE_SHARE * size
         ]
+        self._mixed = snapshot.idle_mixed or 0
+        quiet, checks, hits = snapshot.idle_bytes or 0, snapshot.idle_checks or 0, snapshot.idle_hits or 0
+        weight = quiet / checks if checks else inf if quiet else 0.0
         before = self._windows[-1].end_ns if self._windows else None
         self._last_ns = snapshot.end_ns - snapshot.begin_ns
         if self._begin_ns is None:
@@ -81,9 +93,10 @@ class SampledIdle:
                 snapshot.end_ns,
                 self._there if high is None else high,
                 self._there - (low or 0),
-                sum(size for _, size in self._idle),
-                snapshot.idle_checks or 0,
-                snapshot.idle_hits or 0,
+                quiet,
+                weight,
+                weight * hits if hits else 0.0,
+                weight**2 * hits if hits else 0.0,
                 before is not None and snapshot.begin_ns - before > GAP * self._last_ns,
             )
         )
@@ -121,9 +134,10 @@ class SampledIdle:
         return low, min(float(self._there), mean)
 
     def _surely_idle(self, age_ns: int, covering: list[_Window]) -> float:
-        """What is idle by its age, less what checks may have missed of it."""
-        checks = sum(one.checks for one in covering)
-        if not checks:
+        """What is idle by its age and was taken for idle all the time, less what checks may have missed of it."""
+        weight = max(one.weight for one in covering)
+        if weight == inf:
             return 0.0
-        unseen = sum(one.idle for one in covering) * most_hits(sum(one.hits for one in covering)) / checks
-        return sum(size for age, size in self._idle if age >= age_ns) - unseen
+        unseen = most_of(sum(one.accessed for one in covering), sum(one.squares for one in covering), weight)
+        cold = sum(size for age, size in self._idle if age >= age_ns) - self._mixed
+        return min(cold, min(one.idle for one in covering)) - unseen

@@ -283,6 +283,8 @@ class Kdamond(Worker):
             touched_high=None if bounds is None else bounds.high,
             idle_checks=None if bounds is None else bounds.idle_checks,
             idle_hits=None if bounds is None else bounds.idle_hits,
+            idle_bytes=None if bounds is None else bounds.idle_bytes,
+            idle_mixed=None if bounds is None else bounds.idle_mixed,
         )
 
     def _touched_bounds(

@@ -379,7 +379,7 @@ class Fit(NamedTuple):
     standard error of all touched bytes, as a share of them; `share` is the touched share of all bytes by `fitted`,
     `known` of all bytes outside of the lowest level, `told_share` by `touched`. `quiet_checks` of the new
     checks that spanned the aggregation lie in memory that was of the lowest level before and is so now, or is an
-    island; `met` of these met an access."""
+    island; `met` of these met an access. `quiet_bytes` are of the lowest level now."""
 
     state: bytes
     since: bytes
@@ -409,6 +409,7 @@ class Fit(NamedTuple):
     told_share: float
     quiet_checks: int
     met: int
+    quiet_bytes: int
 
 def steps_fit(
     *,
@@ -485,7 +486,8 @@ def steps_fit(
     """
 
 class Regions(NamedTuple):
-    """Start, end, accesses in all ticks x 10 000, touched bytes, whole accesses, and age in aggregations."""
+    """Start, end, accesses in all ticks x 10 000, touched bytes, whole accesses, and age in aggregations. Of all that
+    count as idle, `idle_mixed` bytes are not quiet, or are younger than their region is told to be."""
 
     start: array[int]
     end: array[int]
@@ -493,6 +495,7 @@ class Regions(NamedTuple):
     touched: array[int]
     count: array[int]  # type: ignore[assignment]  # a field; the method of tuples is not there
     age: array[int]
+    idle_mixed: int
 
 def regions_cut(
     *,
@@ -500,6 +503,7 @@ def regions_cut(
     range_end: Buffer,
     cuts: Buffer,
     bounds: Buffer,
+    state: Buffer,
     rate: Buffer,
     touched: Buffer,
     age_start: Buffer,
@@ -510,13 +514,15 @@ def regions_cut(
     aggregation: int,
     latest: int,
     used: float,
+    idle: float,
 ) -> Regions:
     """Regions of at most `limit` bytes that cover the ranges, cut at multiples of `granularity` bytes near `cuts`.
 
-    Segments lie between `bounds`, and have a rate and a touched share; ages begin at `age_start` and count since
-    `since`; all are sorted. Whole accesses are at least 1 from half an access on, or from a share of `used` of touched
-    bytes; an age is whole times `aggregation` from when its first byte counts to `latest`, ages beginning at multiples
-    of the granularity, too. The last segment and age also hold beyond their end. Raises ValueError.
+    Segments lie between `bounds`, and have a state (0: quiet), a rate and a touched share; ages begin at `age_start`
+    and count since `since`; all are sorted. Whole accesses are at least 1 from half an access on, or from a share of
+    `used` of touched bytes; with none, a region counts as idle up to a share of `idle` of touched bytes. An age is
+    whole times `aggregation` from when its first byte counts to `latest`, ages beginning at multiples of the
+    granularity, too. The last segment and age also hold beyond their end. Raises ValueError.
     """
 
 class Cuts(NamedTuple):

@@ -44,7 +44,8 @@ enum { STATES = 16 };
     VALUE(appeared, Q) VALUE(accessed, Q) VALUE(error, d)                                                             \
     /* Of all bytes: the share that the fit has for touched, and the same after checks were judged. */                \
     VALUE(share, d) VALUE(known, d) VALUE(told_share, d)                                                       \
-    VALUE(quiet_checks, Q) VALUE(met, Q) /* new checks in quiet memory, and accesses that they met */
+    /* New checks in quiet memory, and accesses that they met; and how much memory is quiet. */                        \
+    VALUE(quiet_checks, Q) VALUE(met, Q) VALUE(quiet_bytes, Q)
 #include "interface.h"
 
 _Static_assert(2 * KINDS == 10, "the shape of table says so");

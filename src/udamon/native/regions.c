@@ -1,14 +1,17 @@
 /* Regions of a step function: cut at given places, with the mean of what the steps say of each. */
 #define ARGUMENTS(ARRAY, VALUE)                                                                                       \
     ARRAY(range_start, Q, READ, "r") ARRAY(range_end, Q, READ, "r") ARRAY(cuts, Q, READ, "")                          \
-    ARRAY(bounds, Q, READ, "n+1") ARRAY(rate, d, READ, "n") ARRAY(touched, d, READ, "n")                              \
+    ARRAY(bounds, Q, READ, "n+1") ARRAY(state, B, READ, "n") ARRAY(rate, d, READ, "n") ARRAY(touched, d, READ, "n")   \
     ARRAY(age_start, Q, READ, "a") ARRAY(since, q, READ, "a")                                                         \
     VALUE(limit, Q) VALUE(granularity, Q) VALUE(ticks, Q) VALUE(aggregation, Q)                                       \
     VALUE(latest, q) /* when the last aggregation began */                                                            \
-    VALUE(used, d)   /* share of touched bytes from which on a region counts as accessed */
+    VALUE(used, d)   /* share of touched bytes from which on a region counts as accessed */                           \
+    VALUE(idle, d)   /* share of touched bytes up to which one that does not count as accessed counts as idle */
 #define RESULTS(ARRAY, VALUE)                                                                                         \
-    ARRAY(start, Q) ARRAY(end, Q) ARRAY(count_bp, Q) ARRAY(touched, Q) ARRAY(count, I) ARRAY(age, I)
+    ARRAY(start, Q) ARRAY(end, Q) ARRAY(count_bp, Q) ARRAY(touched, Q) ARRAY(count, I) ARRAY(age, I)  \
+    VALUE(idle_mixed, Q)
 #include "interface.h"
+#include "points.h"
 
 struct cut {
     const struct arguments *in;
@@ -19,6 +22,38 @@ struct cut {
 static uint32_t at_most(uint64_t number)
 {
     return number < UINT32_MAX ? (uint32_t)number : UINT32_MAX;
+}
+
+/* How long ago an age began, in aggregations. */
+static uint32_t age_of(const struct arguments *in, int64_t since)
+{
+    return at_most(since < in->latest ? ((uint64_t)in->latest - (uint64_t)since) / in->aggregation : 0);
+}
+
+/* Of a region that begins in a segment and in an age: bytes of segments that are not quiet, and bytes that are younger. */
+static uint64_t mixed(const struct arguments *in, size_t segment, size_t age, uint64_t start, uint64_t end)
+{
+    const uint64_t *bounds = in->bounds.at, *age_start = in->age_start.at;
+    const uint8_t *state = in->state.at;
+    uint32_t told = age_of(in, in->since.at[age]);
+    uint64_t found = 0;
+    while (age > 0 && age_start[age] > start) /* the region begins where that age does, rounded down */
+        age--;
+    while (start < end) {
+        while (segment + 1 < in->state.count && bounds[segment + 1] <= start)
+            segment++;
+        while (age + 1 < in->age_start.count && age_start[age + 1] <= start)
+            age++;
+        uint64_t upto = end;
+        if (segment + 1 < in->state.count && bounds[segment + 1] < upto)
+            upto = bounds[segment + 1];
+        if (age + 1 < in->age_start.count && age_start[age + 1] < upto)
+            upto = age_start[age + 1];
+        int quiet = state[segment] == 0 && age_of(in, in->since.at[age]) >= told;
+        found += quiet || state[segment] == NOTHING ? 0 : upto - start;
+        start = upto;
+    }
+    return found;
 }
 
 static void add(struct cut *c, uint64_t start, uint64_t end)
@@ -46,15 +81,15 @@ static void add(struct cut *c, uint64_t start, uint64_t end)
         out->start.at[c->made] = start;
         out->end.at[c->made] = end;
         uint64_t bp = (uint64_t)(accessed / (double)(end - start) * (double)in->ticks * 10000);
-        int64_t since = in->since.at[c->age];
         out->count_bp.at[c->made] = bp;
         out->touched.at[c->made] = (uint64_t)bytes;
         /* Rounded down, so that hot is what is accessed in half of the ticks or more; but little is not nothing:
          * a count of 0 says that nothing is lost without these bytes. */
         int little = bp >= 5000 || bytes >= in->used * (double)(end - start);
         out->count.at[c->made] = bp >= 10000 ? at_most(bp / 10000) : (uint32_t)little;
-        uint64_t age = since < in->latest ? ((uint64_t)in->latest - (uint64_t)since) / in->aggregation : 0;
-        out->age.at[c->made] = at_most(age);
+        out->age.at[c->made] = age_of(in, in->since.at[c->age]);
+        if (out->count.at[c->made] == 0 && (double)out->touched.at[c->made] <= in->idle * (double)(end - start))
+            out->idle_mixed += mixed(in, c->segment, c->age, start, end);
     }
     c->made++;
 }

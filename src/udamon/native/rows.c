@@ -5,13 +5,14 @@
 
 enum { TIME, BEGIN, SEQ, TARGET, PID, START, END, NR_ACCESSES, TICKS, SAMPLE_NS, AGE, TOUCHED, RESIDENT, EVENT, DATA,
        PRIVATE, ANONYMOUS, TOUCHED_MIN, OBJECT, FILE_OFFSET, DISTINCT, SAME_AS, ACCESS_RATE, RATE_LOW, RATE_HIGH,
-       TOUCHED_LOW, TOUCHED_HIGH, IDLE_CHECKS, IDLE_HITS, COLUMNS };
+       TOUCHED_LOW, TOUCHED_HIGH, IDLE_CHECKS, IDLE_HITS, IDLE_BYTES, IDLE_MIXED, COLUMNS };
 static const Wanted wanted[COLUMNS] = {
     {"time", "l"}, {"begin", "l"}, {"seq", "l"}, {"target", "i"}, {"pid", "i"}, {"start", "L"}, {"end", "L"},
     {"nr_accesses", "I"}, {"ticks", "I"}, {"sample_ns", "l"}, {"age", "I"}, {"touched", "L"}, {"resident", "L"},
     {"event", "u"}, {"data", "u"}, {"private", "L"}, {"anonymous", "L"}, {"touched_min", "L"}, {"object", "L"},
     {"file_offset", "L"}, {"distinct", "L"}, {"same_as", "i"}, {"access_rate", "g"}, {"rate_low", "g"}, {"rate_high", "g"},
     {"touched_low", "L"}, {"touched_high", "L"}, {"idle_checks", "I"}, {"idle_hits", "I"},
+    {"idle_bytes", "L"}, {"idle_mixed", "L"},
 };
 
 /* Sums and differences of two of these fit into 64 bits: 73 years in ns. */
@@ -79,8 +80,9 @@ static const char *wrong_snapshot(const Column *column, int64_t row, Last *last,
     if (mine->used && mine->target == target && (seq <= mine->seq || (strict && time < mine->time)))
         return "a snapshot is not later than the one before it of its target";
     int checked = column_has(&column[IDLE_CHECKS], row);
-    if (column_has(&column[IDLE_HITS], row) != checked)
-        return "checks of idle memory have no accesses, or accesses no checks";
+    for (int i = IDLE_HITS; i <= IDLE_MIXED; i++)
+        if (column_has(&column[i], row) != checked)
+            return "what is known of idle memory lacks some of its values";
     if (checked && COLUMN_AT(&column[IDLE_HITS], uint32_t, row) > COLUMN_AT(&column[IDLE_CHECKS], uint32_t, row))
         return "more checks of idle memory met accesses than there were";
     *mine = (Last){time, seq, target, 1};
@@ -142,8 +144,9 @@ static const char *wrong_region(const Column *column, int64_t row, int first, in
 
 static const char *wrong_row(const Column *column, int64_t row, int first, int strict)
 {
-    static const int shared[] = {BEGIN, SAMPLE_NS, TOUCHED_LOW, TOUCHED_HIGH, PID, TICKS, SAME_AS, IDLE_CHECKS, IDLE_HITS};
-    enum { WIDE = 4 }; /* the first of them have 8 bytes */
+    static const int shared[] = {BEGIN, SAMPLE_NS, TOUCHED_LOW, TOUCHED_HIGH, IDLE_BYTES, IDLE_MIXED,
+                                 PID, TICKS, SAME_AS, IDLE_CHECKS, IDLE_HITS};
+    enum { WIDE = 6 }; /* the first of them have 8 bytes */
     for (size_t i = 0; !first && i < sizeof(shared) / sizeof(*shared); i++)
         if (!same(&column[shared[i]], row, row - 1, i < WIDE))
             return "rows of one snapshot contradict each other";

@@ -64,6 +64,14 @@ static struct whole whole_of(const struct fit *f, const struct results *out)
     return all;
 }
 
+static uint64_t quiet_bytes(const struct results *out)
+{
+    uint64_t sum = 0;
+    for (size_t k = 0; k < out->state.count; k++)
+        sum += out->state.at[k] == 0 ? out->bounds.at[k + 1] - out->bounds.at[k] : 0;
+    return sum;
+}
+
 /* The touched share of all bytes. */
 static double share_of(const struct results *out, struct whole all)
 {
@@ -176,6 +184,7 @@ void fit_touched(struct fit *f, struct results *out)
 {
     struct whole all = whole_of(f, out);
     touched_shares(f, out);
+    out->quiet_bytes = quiet_bytes(out);
     check_quiet(f, out, all);
     add_unmet(f, out, all);
     out->share = share_of(out, all);

@@ -28,7 +28,7 @@ _CODES = {
     "nr_accesses": "I", "ticks": "I", "sample_ns": "q", "age": "I", "touched": "Q", "resident": "Q",
     "private": "Q", "anonymous": "Q", "touched_min": "Q", "object": "Q", "file_offset": "Q", "distinct": "Q",
     "same_as": "i", "access_rate": "d", "rate_low": "d", "rate_high": "d", "touched_low": "Q", "touched_high": "Q",
-    "idle_checks": "I", "idle_hits": "I",
+    "idle_checks": "I", "idle_hits": "I", "idle_bytes": "Q", "idle_mixed": "Q",
 }  # fmt: skip
 
 

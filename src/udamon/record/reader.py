@@ -271,6 +271,7 @@ def _snapshot(rows: RecordBatch) -> Snapshot:
         sharing=_sharing(rows), rates=_rates(rows),
         touched_low=first["touched_low"], touched_high=first["touched_high"],
         idle_checks=first["idle_checks"], idle_hits=first["idle_hits"],
+        idle_bytes=first["idle_bytes"], idle_mixed=first["idle_mixed"],
     )  # fmt: skip
 
 

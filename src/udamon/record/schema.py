@@ -32,6 +32,8 @@ A recording is an Arrow IPC stream (zstd-compressed buffers) with one row per re
 | touched_high| uint64 | event, ** | nor more than this, with a confidence of 95 %                          |
 | idle_checks | uint32 | event, ** | there too: checks over the whole window in memory that stays idle      |
 | idle_hits   | uint32 | event, ** | those of them that met an access                                       |
+| idle_bytes  | uint64 | event, ** | there too: bytes of the memory that these checks were in               |
+| idle_mixed  | uint64 | event, ** | bytes of regions told as idle that are not, or not for as long as told |
 
 *  An event that is about a target says so in `target`; its `pid` is in the data.
 ** A snapshot without regions is one row in which these are null, so no snapshot is lost.
@@ -66,7 +68,7 @@ SHARED_COLUMNS = (*SHARING_COLUMNS, "same_as")
 RATE_COLUMNS = ("access_rate", "rate_low", "rate_high")
 """Columns that came after those."""
 BOUND_COLUMNS = ("touched_low", "touched_high")
-IDLE_COLUMNS = ("idle_checks", "idle_hits")
+IDLE_COLUMNS = ("idle_checks", "idle_hits", "idle_bytes", "idle_mixed")
 """And after those, one after the other: alike in all rows of a snapshot."""
 
 _TYPES = {
@@ -99,6 +101,8 @@ _TYPES = {
     "touched_high": DataType.uint64(),
     "idle_checks": DataType.uint32(),
     "idle_hits": DataType.uint32(),
+    "idle_bytes": DataType.uint64(),
+    "idle_mixed": DataType.uint64(),
 }
 COLUMNS = tuple(_TYPES)
 _LATER = (SHARED_COLUMNS, RATE_COLUMNS, BOUND_COLUMNS, IDLE_COLUMNS)

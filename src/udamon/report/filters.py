@@ -226,7 +226,7 @@ _CUT_SHARING = """,
         CASE WHEN pieces.low IS NOT NULL THEN object END AS object,
         CASE WHEN pieces.low IS NOT NULL THEN file_offset + (greatest(start, pieces.low) - start) END AS file_offset,
         CASE WHEN pieces.low IS NOT NULL THEN "distinct" * {share} END AS "distinct",
-        same_as, touched_low, touched_high, idle_checks, idle_hits"""
+        same_as, touched_low, touched_high, idle_checks, idle_hits, idle_bytes, idle_mixed"""
 _SHARE = '(CAST(least("end", high) - greatest(start, low) AS DOUBLE) / ("end" - start))'
 
 

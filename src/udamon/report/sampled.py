@@ -4,11 +4,12 @@ A recording of samples by the policy adaptive says of each window between how ma
 (docs/adaptive.md), and not which. Of the bytes there, at the end of a window, were not accessed for a time T
 
 - at least: all, less all that was touched in the windows that cover T, as if nothing was touched twice. Or what is idle
-  for T by its age, less what was touched of it in these windows unseen. Of n checks that spanned one of them in memory
-  taken for idle, k met an access that did not make a part of it known as accessed. This is a Poisson number, and its
-  mean at most U(k) with a confidence of 97.5 % (Wilson and Hilferty 1931), so that at most a share U(k) / n of what was
-  taken for idle in all these windows was touched in them. None where windows do not cover T, or there were times
-  between them without a look.
+  for T by its age, without what regions have beside that, and no more than was taken for idle in each of these windows;
+  less what was touched of it in them unseen. Of n checks that spanned a window in b bytes taken for idle, k met an
+  access that did not make a part of it known as accessed, and stand for k b / n bytes. That is a sum of weighted
+  Poisson numbers, of whose mean the upper limit with a confidence of 97.5 % is that of Fay and Feuer 1997, with the
+  quantiles of Wilson and Hilferty 1931. None where windows do not cover T, where there were times between them without
+  a look, or where one of them had no such check.
 - at most: what was there and not touched in a window that lies within T. Each of these windows has such a bound, and
   their mean is one: the largest of many estimates is too large more often than each of them.
 
@@ -39,42 +40,43 @@ BOUNDED = (
 )
 
 TAKEN_FOR_IDLE = f"nr_accesses = 0 AND touched <= {double(IDLE_SHARE)} * {SIZE}"
-MOST_HITS = (
-    f"(hits + 1) * power(1 - {double(1)} / (9 * (hits + 1)) + {double(NORMAL)} / (3 * sqrt(hits + 1)), 3)"
-)
-"""SQL: of a region, whether it counts as idle; and the mean of a Poisson number at most (udamon.core.sampled_idle)."""
+"""SQL: of a region, whether it counts as idle."""
+UNSEEN = f"mean * power(1 - square / (9 * mean * mean) + {double(NORMAL)} * sqrt(square) / (3 * mean), 3)"
+"""SQL: the largest mean of a sum of weighted Poisson numbers (udamon.core.sampled_idle.most_of)."""
 
 TOGETHER_TARGET = -1
 """Stands for all targets, where they may have pages in common."""
 
 WINDOWS = """
     SELECT seq, target, "begin", time, there, there AS there_low,
-        coalesce(low, 0) AS low, coalesce(high, there) AS high, ticks, idle, cold, checks, hits
+        coalesce(low, 0) AS low, coalesce(high, there) AS high, ticks, idle, cold - mixed AS cold, hits,
+        CASE WHEN idle = 0 THEN 0 WHEN checks > 0 THEN idle / checks END AS weight
     FROM (
         SELECT seq, target, min("begin") AS "begin", max(time) AS time, max(ticks) AS ticks,
             coalesce(sum({size}), 0) AS there,
             CAST(max(touched_low) AS DOUBLE) AS low, CAST(max(touched_high) AS DOUBLE) AS high,
-            coalesce(sum(CASE WHEN {taken} THEN {size} END), 0) AS idle,
             coalesce(sum(CASE WHEN {taken} AND {aged} THEN {size} END), 0) AS cold,
-            CAST(coalesce(max(idle_checks), 0) AS DOUBLE) AS checks,
-            CAST(coalesce(max(idle_hits), 0) AS DOUBLE) AS hits
+            CAST(coalesce(max(idle_mixed), 0) AS DOUBLE) AS mixed,
+            CAST(coalesce(max(idle_bytes), 0) AS DOUBLE) AS idle,
+            CAST(max(idle_checks) AS DOUBLE) AS checks, CAST(max(idle_hits) AS DOUBLE) AS hits
         FROM shared_regions WHERE {once} GROUP BY seq, target
     ) AS sums
 """
 """Each window of a target: bytes there; touched of them at least and at most; taken for idle, and for idle so long; and
-checks of such memory, and accesses among them."""
+of checks of such memory the accesses, and how many bytes each check stands for (null where there was none)."""
 MOMENTS = """
     SELECT bounds.seq AS seq, CAST({together} AS INTEGER) AS target, "begin", bounds.time AS time,
         resident_high AS there, resident_low AS there_low, low, high,
-        CAST(0 AS DOUBLE) AS idle, CAST(0 AS DOUBLE) AS cold, CAST(0 AS DOUBLE) AS checks, CAST(0 AS DOUBLE) AS hits
+        CAST(0 AS DOUBLE) AS idle, CAST(0 AS DOUBLE) AS cold, CAST(0 AS DOUBLE) AS hits, CAST(NULL AS DOUBLE) AS weight
     FROM ({bounds}) AS bounds JOIN (SELECT seq, min("begin") AS "begin" FROM regions GROUP BY seq) AS windows
         ON bounds.seq = windows.seq
 """
 """The same of all targets together, which may have pages in common: what is cold of one may be hot of another."""
 FRAMES = """
     SELECT *, sum(high) OVER covering AS accessed, min("begin") OVER covering AS since,
-        sum(idle) OVER covering AS idle_of_all, sum(checks) OVER covering AS checks_of_all,
-        sum(hits) OVER covering AS hits_of_all,
+        min(idle) OVER covering AS always_idle, count(*) OVER covering - count(weight) OVER covering AS unchecked,
+        sum(weight * hits) OVER covering + max(weight) OVER covering AS mean,
+        sum(weight * weight * hits) OVER covering + max(weight * weight) OVER covering AS square,
         sum(CASE WHEN "begin" - before > {gap} * (time - "begin") THEN 1 ELSE 0 END) OVER covering AS gaps,
         avg(there - low) OVER inside AS untouched
     FROM (
@@ -89,11 +91,12 @@ FRAMES = """
 """
 SPANS = """
     SELECT seq, target, time, there, covered,
-        CASE WHEN covered THEN greatest(there_low - accessed, cold - unseen, 0) ELSE 0 END AS low,
+        CASE WHEN covered THEN greatest(there_low - accessed, coalesce(least(cold, always_idle) - unseen, 0), 0)
+            ELSE 0 END AS low,
         CASE WHEN room < 0 THEN there ELSE least(there, untouched) END AS high
     FROM (
         SELECT *, gaps = 0 AND since <= time - {age} + {gap} * (time - "begin") AS covered,
-            CASE WHEN checks_of_all > 0 THEN idle_of_all * {most_hits} / checks_of_all ELSE cold END AS unseen
+            CASE WHEN unchecked > 0 THEN NULL WHEN mean > 0 THEN {unseen} ELSE 0 END AS unseen
         FROM ({frames}) AS frames
     ) AS spans
 """
@@ -153,9 +156,7 @@ def spans(source: RecordingSource, age_ns: int) -> str:
 
 def _spans(windows: str, age_ns: int) -> str:
     frames = FRAMES.format(windows=windows, age=age_ns, gap=GAP)
-    return SPANS.format(
-        frames=frames, age=age_ns, gap=GAP, most_hits=MOST_HITS.replace("hits", "hits_of_all")
-    )
+    return SPANS.format(frames=frames, age=age_ns, gap=GAP, unseen=UNSEEN)
 
 
 def _windows(once: str = "TRUE", age_ns: int = 0) -> str:

@@ -227,7 +227,15 @@ def test_cold_ages_of_samples_have_bounds_where_checks_tell_them() -> None:
         one = snapshot(
             (1 << 20, 20, 0), (3 << 20, 0, 10 * seq + 9), seq=seq, window=(1000 * seq, 1000 * seq + 1000)
         )
-        one = replace(one, touched_low=1 << 20, touched_high=1 << 20, idle_checks=1000, idle_hits=0)
+        one = replace(
+            one,
+            touched_low=1 << 20,
+            touched_high=1 << 20,
+            idle_checks=1000,
+            idle_hits=0,
+            idle_bytes=3 << 20,
+            idle_mixed=0,
+        )
         for watch in watches.values():
             watch.snapshot(one)
         watches["sim"].snapshot(replace(one, target=1))

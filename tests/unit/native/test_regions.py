@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.unit.native_calls import named
 from tests.unit.points import PAGE
-from udamon.native._native import Regions, regions_cut
+from udamon.native._native import NOTHING, Regions, regions_cut
 
 
 class Cut(NamedTuple):
@@ -31,15 +31,16 @@ class Function(NamedTuple):
     """A step function and its ages; places in pages."""
 
     bounds: Sequence[int]
+    state: Sequence[int]
     rate: Sequence[float]
     touched: Sequence[float]
     age_start: Sequence[int]
     since: Sequence[int]
 
 
-NOW, USED = 1000, 0.5
+NOW, USED, IDLE = 1000, 0.5, 0.3
 
-TWO = Function([0, 64, 128], [0.0, 0.5], [0.25, 1.0], [0, 32], [7, 9])
+TWO = Function([0, 64, 128], [0, 1], [0.0, 0.5], [0.25, 1.0], [0, 32], [7, 9])
 """Cold for 64 pages, then warm for as many; the first 32 of them since 7, all others since 9."""
 
 
@@ -52,7 +53,7 @@ def cut(
 ) -> list[Cut]:
     """In pages; an aggregation has 20 ticks."""
     buffers = buffers_of(ranges, cuts, function)
-    start, end, count_bp, touched, _, age = call(buffers, limit * PAGE, granularity * PAGE)
+    start, end, count_bp, touched, _, age, _ = call(buffers, limit * PAGE, granularity * PAGE)
     pages = [[n / PAGE for n in column] for column in (start, end, touched)]
     counts = [count / 10_000 for count in count_bp]
     return list(map(Cut, pages[0], pages[1], counts, pages[2], [NOW - aggregations for aggregations in age]))
@@ -67,7 +68,7 @@ def call(
     """Of 20 ticks."""
     return regions_cut(
         **named("regions_cut", buffers), limit=limit, granularity=granularity, ticks=20, latest=NOW,
-        aggregation=aggregation, used=USED,
+        aggregation=aggregation, used=USED, idle=IDLE,
     )  # fmt: skip
 
 
@@ -77,6 +78,7 @@ def buffers_of(
     places = ([start for start, _ in ranges], [end for _, end in ranges], cuts, function.bounds)
     return [
         *(array("Q", [page * PAGE for page in column]) for column in places),
+        array("B", function.state),
         array("d", function.rate),
         array("d", function.touched),
         array("Q", [page * PAGE for page in function.age_start]),
@@ -146,7 +148,8 @@ def functions(draw: st.DrawFn) -> Function:
     inner, ages = draw(sorted_pages(1, SIZE - 1)), draw(sorted_pages(1, SIZE - 1))
     rate, touched = ([random.random() for _ in range(len(inner) + 1)] for _ in range(2))
     since = [random.randrange(-5, 1000) for _ in range(len(ages) + 1)]
-    return Function([0, *inner, SIZE], rate, touched, [0, *ages], since)
+    state = [random.choice((0, 0, 0, 1, 9, NOTHING)) for _ in rate]
+    return Function([0, *inner, SIZE], state, rate, touched, [0, *ages], since)
 
 
 @st.composite
@@ -167,7 +170,7 @@ def by_page(function: Function, granularity: int) -> list[tuple[float, float, in
 
 
 # A cut that lies in the last range, rounded down to a place in the one before: it is none there.
-ROUNDED_OUT = Function([0, SIZE], [0.8], [0.75], [0], [425])
+ROUNDED_OUT = Function([0, SIZE], [1], [0.8], [0.75], [0], [425])
 
 
 @example([(0, 1), (2, 3), (4, 197), (198, 200)], [7, 199], ROUNDED_OUT, 4, 7)
@@ -197,6 +200,28 @@ def test_regions_cover_the_ranges_and_keep_every_mean(
     assert set(inside) <= {r.start for r in found}, "at every place that it was told to"
 
 
+@example([(0, 20)], [], Function([0, 20], [0], [0.0], [0.0], [0, 10], [425, 426]), 100, 1)
+@given(range_lists(), sorted_pages(), functions(), st.integers(4, 100), st.sampled_from([1, 2, 7]))
+def test_of_idle_regions_it_is_known_what_is_not_idle_or_not_for_so_long(
+    ranges: list[tuple[int, int]], cuts: list[int], function: Function, limit: int, granularity: int
+) -> None:
+    touched = [0.0 if share > 0.5 else share for share in function.touched]
+    function = function._replace(rate=[0.0] * len(touched), touched=touched)
+    buffers = buffers_of(ranges, cuts, function)
+    found = call(buffers, limit * PAGE, granularity * PAGE)
+    mixed = 0
+    for start, end, count, bytes_touched, age in zip(
+        found.start, found.end, found.count, found.touched, found.age, strict=True
+    ):
+        for page in range(start // PAGE, end // PAGE):
+            state = function.state[bisect_right(function.bounds, page) - 1]
+            since = function.since[bisect_right(function.age_start, page) - 1]
+            younger = max(NOW - since, 0) < age
+            idle = count == 0 and bytes_touched <= IDLE * (end - start)
+            mixed += idle and (state not in {0, NOTHING} or (state == 0 and younger))
+    assert found.idle_mixed == mixed * PAGE
+
+
 GOOD = buffers_of([(0, 8), (8, 16)], [4], TWO)
 
 
@@ -209,10 +234,11 @@ GOOD = buffers_of([(0, 8), (8, 16)], [4], TWO)
         (0, [9 * PAGE, 8 * PAGE]),  # unsorted, and ending before it starts
         (3, [0, PAGE]),  # fewer bounds than rates
         (3, [0] * 4),
-        (4, [0.5]),
-        (5, [0.5] * 3),
-        (6, [0]),
-        (7, []),
+        (4, [0]),
+        (5, [0.5]),
+        (6, [0.5] * 3),
+        (7, [0]),
+        (8, []),
     ],
 )
 def test_what_makes_no_sense_is_refused(which: int, values: list[float]) -> None:
@@ -225,7 +251,7 @@ def test_what_makes_no_sense_is_refused(which: int, values: list[float]) -> None
 
 
 def test_no_segments_or_ages_are_refused() -> None:
-    for emptied, bounds in (((4, 5), [0]), ((6, 7), [0, 1, 2])):
+    for emptied, bounds in (((4, 5, 6), [0]), ((7, 8), [0, 1, 2])):
         buffers = list(GOOD)
         for which in emptied:
             buffers[which] = array(GOOD[which].typecode)
@@ -248,7 +274,7 @@ def test_sizes_of_nothing_are_refused(limit: int, granularity: int, aggregation:
 )
 def test_accesses_are_rounded_down_but_little_is_not_nothing(rate: float, accesses: int) -> None:
     """Of 20 ticks; from half an access on, one is counted."""
-    buffers = buffers_of([(0, 64)], [], Function([0, 64], [rate], [0.0], [0], [0]))
+    buffers = buffers_of([(0, 64)], [], Function([0, 64], [0], [rate], [0.0], [0], [0]))
     assert call(buffers, 1 << 40).count[0] == accesses
 
 
@@ -258,7 +284,7 @@ def test_accesses_are_rounded_down_but_little_is_not_nothing(rate: float, access
 )
 def test_ages_are_whole_aggregations(since: int, age: int) -> None:
     """Of 100 each; the last one began at 1000. What began later, or within one before, is new."""
-    buffers = buffers_of([(0, 64)], [], Function([0, 64], [0.0], [0.0], [0], [since]))
+    buffers = buffers_of([(0, 64)], [], Function([0, 64], [0], [0.0], [0.0], [0], [since]))
     assert call(buffers, 1 << 40, aggregation=100).age[0] == age
 
 
@@ -276,14 +302,19 @@ def test_no_bytes_are_too_strange(
     bounds = (bounds + [0] * 9)[: len(rates) + 1]
     words = (array("Q", column) for column in (ends[:-1], ends[1:], cuts, bounds))
     shares = array("d", rates)
-    buffers: list[array[int] | array[float]] = [*words, shares, shares]
+    buffers: list[array[int] | array[float]] = [
+        *words,
+        array("B", [0, 1, 0, NOTHING][: len(rates)]),
+        shares,
+        shares,
+    ]
     buffers += [array("Q", [0, *ages]), array("q", [0] * (len(ages) + 1))]
-    columns = call(buffers, 2**62, granularity)
+    *columns, _ = call(buffers, 2**62, granularity)
     assert len({len(column) for column in columns}) == 1
 
 
 @pytest.mark.parametrize(("touched", "accesses"), [(0.0, 0), (0.49, 0), (USED, 1), (1.0, 1)])
 def test_what_is_touched_here_and_there_counts_as_accessed(touched: float, accesses: int) -> None:
     """However seldom in a tick."""
-    buffers = buffers_of([(0, 64)], [], Function([0, 64], [0.001], [touched], [0], [0]))
+    buffers = buffers_of([(0, 64)], [], Function([0, 64], [0], [0.001], [touched], [0], [0]))
     assert call(buffers, 1 << 40).count[0] == accesses

@@ -10,7 +10,7 @@ from arro3.core import Array, RecordBatch
 from tests.unit.record.test_writer import snapshot
 from udamon.native._native import RowsChecked, check_rows
 from udamon.record.buffer import PendingRows
-from udamon.record.schema import COLUMNS, RATE_COLUMNS, SCHEMA, SHARING_COLUMNS, TYPES
+from udamon.record.schema import COLUMNS, IDLE_COLUMNS, RATE_COLUMNS, SCHEMA, SHARING_COLUMNS, TYPES
 
 FAR = 1 << 62
 STATE = 24 * 16
@@ -28,6 +28,12 @@ def columns(*seqs: int, target: int = 0, regions: int = 3) -> dict[str, list[Any
             zip(RATE_COLUMNS, ([rate] * len(found["time"]) for rate in (0.25, 0.0, 1.0)), strict=True)
         )
     return found
+
+
+def idle(**changes: int | None) -> dict[str, list[tuple[int, Any]]]:
+    """What a snapshot of three rows knows of idle memory."""
+    values = dict.fromkeys(IDLE_COLUMNS, 9) | changes
+    return {name: [(row, value) for row in range(3)] for name, value in values.items()}
 
 
 def check(
@@ -106,11 +112,9 @@ def test_what_a_monitor_writes() -> None:
         ({"touched_low": [(i, 1) for i in range(3)], "touched_high": [(i, 0) for i in range(3)]}, "above the upper"),
         ({"touched_low": [(i, i) for i in range(3)], "touched_high": [(i, 9) for i in range(3)]}, "contradict"),
         ({"touched_low": [(i, 1) for i in range(3)], "touched_high": [(i, 9 + i) for i in range(3)]}, "contradict"),
-        ({"idle_checks": [(i, 9) for i in range(3)]}, "have no accesses"),
-        ({"idle_hits": [(i, 9) for i in range(3)]}, "accesses no checks"),
-        ({"idle_checks": [(i, 8) for i in range(3)], "idle_hits": [(i, 9) for i in range(3)]}, "met accesses than"),
-        ({"idle_checks": [(i, 9 + i) for i in range(3)], "idle_hits": [(i, 9) for i in range(3)]}, "contradict"),
-        ({"idle_checks": [(i, 9) for i in range(3)], "idle_hits": [(i, i) for i in range(3)]}, "contradict"),
+        *((idle(**{missing: None}), "lacks some") for missing in IDLE_COLUMNS),
+        (idle(idle_checks=8), "met accesses than"),
+        *(({**idle(), name: [(i, 9 + i) for i in range(3)]}, "contradict") for name in IDLE_COLUMNS),
     ],
 )  # fmt: skip
 def test_what_no_monitor_writes(changes: dict[str, list[tuple[int, Any]]], why: str) -> None:
@@ -126,7 +130,8 @@ def test_what_no_monitor_writes(changes: dict[str, list[tuple[int, Any]]], why: 
 def test_bounds_of_what_was_touched() -> None:
     values = columns(0, 1)
     values |= {"touched_low": [0] * 3 + [5] * 3, "touched_high": [(1 << 64) - 1] * 3 + [5] * 3}
-    values |= {"idle_checks": [0] * 3 + [(1 << 32) - 1] * 3, "idle_hits": [0] * 3 + [(1 << 32) - 1] * 3}
+    values |= {name: [0] * 3 + [(1 << 32) - 1] * 3 for name in ("idle_checks", "idle_hits")}
+    values |= {name: [0] * 3 + [(1 << 64) - 1] * 3 for name in ("idle_bytes", "idle_mixed")}
     assert check(values)[0] is None
 
 

@@ -15,6 +15,7 @@ from tests.unit.report.test_estimates import START, sampled, shot
 from tests.unit.snapshots import MS, recorded
 from udamon.model import Event, Snapshot
 from udamon.record.reader import Recording
+from udamon.record.schema import IDLE_COLUMNS
 from udamon.report import hot_cold, right_size, size
 from udamon.report import sampled as bounds
 from udamon.report.catalog import Catalog
@@ -46,7 +47,10 @@ def spans_of(path: Path, age_ms: int) -> list[tuple[int, float, float]]:
 def idle(seq: int, checks: int, hits: int) -> Snapshot:
     """A window of 8 MiB of which the first half was touched, and the second idle from the start on."""
     made = shot(seq, 4, 4, 4)
-    return replace(made, ages=array("I", [0, seq]), idle_checks=checks, idle_hits=hits)
+    return replace(
+        made, ages=array("I", [0, seq]), idle_checks=checks, idle_hits=hits,
+        idle_bytes=4 * MIB, idle_mixed=0,
+    )  # fmt: skip
 
 
 def shots(count: int) -> list[Snapshot]:
@@ -80,7 +84,7 @@ def test_what_idle_memory_hides_follows_from_checks_of_it(tmp_path: Path, hits: 
 @pytest.mark.parametrize(
     ("change", "low"),
     [
-        ({"idle_checks": None, "idle_hits": None}, 0),  # as earlier versions recorded
+        (dict.fromkeys(IDLE_COLUMNS), 0),  # as earlier versions recorded
         ({"idle_checks": 0, "idle_hits": 0}, 0),
         ({"idle_checks": 100, "idle_hits": 100}, 0),
         ({"idle_checks": 100_000_000, "idle_hits": 0}, 4),
@@ -88,6 +92,10 @@ def test_what_idle_memory_hides_follows_from_checks_of_it(tmp_path: Path, hits: 
         ({"idle_checks": 100_000_000, "idle_hits": 0, "nr_accesses": [20, 1]}, 0),
         ({"idle_checks": 100_000_000, "idle_hits": 0, "touched": [4 * MIB, MIB]}, 0),
         ({"idle_checks": 100_000_000, "idle_hits": 0, "resident": [4 * MIB, MIB]}, 1),
+        ({"idle_checks": 100_000_000, "idle_mixed": MIB}, 3),
+        ({"idle_checks": 100_000_000, "idle_mixed": 5 * MIB}, 0),
+        ({"idle_checks": 100_000_000, "idle_bytes": 0}, 0),
+        ({"idle_checks": 0, "idle_bytes": 0}, 0),
     ],
 )
 def test_only_what_checks_knew_as_idle_is_cold(
@@ -100,6 +108,27 @@ def test_only_what_checks_knew_as_idle_is_cold(
     }
     sampled(path, [replace(idle(seq, 0, 0), **columns) for seq in range(10)])  # type: ignore[arg-type]
     assert spans_of(path, 400)[0][1] == pytest.approx(low, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("change", "low"),
+    [
+        ({"idle_bytes": 3 * MIB}, 3),  # a part was taken for accessed
+        ({"idle_checks": 0}, 0),  # what was accessed then is not known
+        ({"idle_mixed": 3 * MIB}, 4),  # of a report that is not asked for
+    ],
+)
+@pytest.mark.parametrize(("seq", "counts"), [(5, False), (6, True), (9, True)])
+def test_each_window_counts(
+    tmp_path: Path, change: dict[str, int], low: float, seq: int, *, counts: bool
+) -> None:
+    """Of ten windows the last four are asked for."""
+    shots = [idle(number, 100_000_000, 0) for number in range(10)]
+    shots[seq] = replace(shots[seq], **change)  # type: ignore[arg-type]
+    if "idle_mixed" in change and seq == 9:
+        low = 1
+    sampled(tmp_path / "a", shots)
+    assert spans_of(tmp_path / "a", 400)[0][1] == pytest.approx(low if counts else 4, abs=0.001)
 
 
 def test_memory_that_targets_share_is_not_known_by_checks_of_one(tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ class AdaptivePolicy:
 
     def touched_bounds(self, target: Target) -> TouchedBounds | None:
         known = self._known.get(target.index)
-        return None if known is None else known.steps.touched_bounds()
+        return None if known is None else known.steps.touched_bounds(known.idle_mixed)
 
     def begin_aggregation(self, targets: Sequence[Target]) -> None:
         self._passed = self._made = 0

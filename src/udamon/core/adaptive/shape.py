@@ -12,6 +12,7 @@ from udamon.core.adaptive.steps import Steps
 from udamon.core.adaptive.target_model import TargetModel
 from udamon.core.attrs import Attrs
 from udamon.core.regions import RegionColumns
+from udamon.core.sampled_idle import IDLE_SHARE
 from udamon.core.target import Target
 from udamon.native._native import regions_cut, regions_cuts, told_rates
 
@@ -51,7 +52,7 @@ def shape(
         target.columns = RegionColumns(
             regions.start, regions.end, regions.count, regions.age, regions.touched, regions.count_bp
         )
-        one.shaped = target.nr_regions
+        one.shaped, one.idle_mixed = target.nr_regions, regions.idle_mixed
 
 
 def _cut(
@@ -68,10 +69,10 @@ def _cut(
     while True:
         cuts = _cuts(steps, told.height, attrs, room, parameters)
         regions = regions_cut(
-            range_start=starts, range_end=ends, cuts=cuts, bounds=steps.bounds, rate=told.rate, touched=steps.touched,
-            age_start=steps.ages.starts, since=steps.ages.since, limit=limit, granularity=min_region,
-            ticks=attrs.max_nr_accesses, aggregation=attrs.aggr_us, latest=now_us - attrs.aggr_us,
-            used=parameters.used_share,
+            range_start=starts, range_end=ends, cuts=cuts, bounds=steps.bounds, state=steps.state, rate=told.rate,
+            touched=steps.touched, age_start=steps.ages.starts, since=steps.ages.since, limit=limit,
+            granularity=min_region, ticks=attrs.max_nr_accesses, aggregation=attrs.aggr_us,
+            latest=now_us - attrs.aggr_us, used=parameters.used_share, idle=IDLE_SHARE,
         )  # fmt: skip
         number = len(regions.start)
         # What the limit divides are more than there are cuts.

@@ -75,8 +75,10 @@ class Steps:
         self._share = self._told_share = self._known = 0.0
         self._judged = Judge(parameters)
         self._judge = False  # since the last fit, checks that spanned an aggregation were answered
-        # In this aggregation: new checks that spanned it in quiet memory, and accesses that they met.
+        # In this aggregation: new checks that spanned it in quiet memory, accesses that they met, and how much of the
+        # memory was quiet by each fit.
         self._quiet_checks = self._quiet_hits = 0
+        self._quiet_bytes = space.total
         self._parameters = parameters
         self._memory: float = parameters.memory  # looks that a point is kept
         self._limit = parameters.memory  # the same in aggregations
@@ -242,6 +244,7 @@ class Steps:
             self._quiet_checks += fit.quiet_checks
             self._quiet_hits += fit.met
         self._judge = False
+        self._quiet_bytes = min(self._quiet_bytes, fit.quiet_bytes)
         self._fitted, self._share, self._told_share = fit.fitted, fit.share, fit.told_share
         self._known = fit.known
         self.error, self.appeared, self.islands = fit.error, fit.appeared, fit.islands
@@ -257,12 +260,16 @@ class Steps:
     def begin_aggregation(self) -> None:
         """What the one before has seen was told."""
         self._quiet_checks = self._quiet_hits = 0
+        self._quiet_bytes = self.space.total
 
-    def touched_bounds(self) -> TouchedBounds:
-        """The working set by the last fit, and what checks have seen of quiet memory in this aggregation."""
+    def touched_bounds(self, idle_mixed: int) -> TouchedBounds:
+        """The working set by the last fit, and what checks have seen of quiet memory in this aggregation. `idle_mixed`
+        is known to who made the regions."""
         shares = self._judged.sums.bounds(self._share, self._told_share, self._parameters.bounds_errors)
         low, high = (share * self.space.total for share in shares)
-        return TouchedBounds(int(low), -int(-high // 1), self._quiet_checks, self._quiet_hits)
+        return TouchedBounds(
+            int(low), -int(-high // 1), self._quiet_checks, self._quiet_hits, self._quiet_bytes, idle_mixed
+        )
 
     def _change(self, fit: Fit, now_us: int, aggregation_us: int) -> None:
         """Ages begin anew where the rate changed, and what was seen there before counts no longer."""

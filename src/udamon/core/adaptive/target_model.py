@@ -17,7 +17,7 @@ class TargetModel:
 
     `waited` aggregations since its last turn. `slots` are its slots of the running stretch. `shaped` regions were made
     of what is known, of the `wanted` ones that there would be without other targets; None where they are to be made
-    anew.
+    anew; of those told as idle, `idle_mixed` bytes are not, or not for so long.
     """
 
     steps: Steps
@@ -28,6 +28,7 @@ class TargetModel:
     slots: range = range(0)
     shaped: int | None = None
     wanted: int = 0
+    idle_mixed: int = 0
 
     @property
     def weight(self) -> int:
