@@ -508,6 +508,7 @@ def _interrupted_at(number: int, file: OutputFile, data: bytes) -> bool:
         return trace
 
     before = sys.gettrace()
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 has no such events unless a frame wants them by now
     sys.settrace(trace)
     try:
         file.append(data)
