@@ -127,7 +127,7 @@ def test_without_a_target_nothing_is_watched(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("hang_ups_end")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_leaves_the_terminal_as_it_was(tmp_path: Path, number: signal.Signals) -> None:
     """A recording that runs is ended, too."""
     terminal = OnTerminal("--sim", "one", cwd=tmp_path)
@@ -142,6 +142,7 @@ def test_a_signal_leaves_the_terminal_as_it_was(tmp_path: Path, number: signal.S
         terminal.process.send_signal(number)
         assert terminal.wait() == 0
         assert b"\x1b[?1049l" in terminal.seen
+        assert b"Traceback" not in terminal.seen
     finally:
         terminal.close()
     (file,) = tmp_path.glob("live-*.udamon")

@@ -10,6 +10,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import CodeType, FrameType
 
 _IMPORTS = "<frozen importlib."
@@ -29,6 +31,27 @@ def handle(below: CodeType) -> None:
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, interrupt)
+
+
+@contextmanager
+def put_off() -> Iterator[None]:
+    """Within, SIGINT comes again a little later, until something else takes it, as an event loop does once it runs: an
+    exception while it starts would leave it half made. Where SIGINT is ignored or ends the process, it stays so. On the
+    main thread."""
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before):
+        yield
+        return
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        if not _come_again(number):
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _come_again(number: int) -> bool:

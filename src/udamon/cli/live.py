@@ -15,7 +15,7 @@ from udamon.assembly import build as assembly
 from udamon.assembly.child import GRACE_S, Child
 from udamon.assembly.follow import follow
 from udamon.assembly.spec import DEFAULT_AGGR, DEFAULT_SAMPLE
-from udamon.cli import attributes, json_lines, monitor, targets
+from udamon.cli import attributes, interrupts, json_lines, monitor, targets
 from udamon.cli.numbers import whole
 from udamon.cli.progress import Progress
 from udamon.cli.running import parse_duration, require_windows, signals
@@ -119,9 +119,11 @@ def _show(args: argparse.Namespace, child: Child | None, duration: float | None,
     try:
         if given:
             session.start(session.watch_request, None if several else 0)
-            LiveApp(session.state, session, several=several, duration=duration).run()
+            app = LiveApp(session.state, session, several=several, duration=duration)
         else:
-            LiveApp(session.state, session, offer=lambda: largest(args.count), duration=duration).run()
+            app = LiveApp(session.state, session, offer=lambda: largest(args.count), duration=duration)
+        with interrupts.put_off():
+            app.run()
     finally:
         session.stop()
 

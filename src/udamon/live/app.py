@@ -76,7 +76,7 @@ class LiveApp(TellingApp):
         self.set_interval(KEEP_UP_S, self.keep_up)
         if self._duration is not None:
             self.set_timer(self._duration, self.exit)
-        for number in (signal.SIGTERM, signal.SIGHUP):
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             # As q does: else the terminal stays as it is drawn on, and a recording has no end.
             if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
                 asyncio.get_running_loop().add_signal_handler(number, self.exit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 import re
@@ -206,3 +207,39 @@ command()
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(KeyboardInterrupt):
         import running_import  # type: ignore[import-not-found]  # noqa: F401
+
+
+def test_an_event_loop_takes_what_came_while_it_started() -> None:
+    taken: list[str] = []
+
+    async def run() -> None:
+        ended = asyncio.Event()
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, ended.set)
+        await asyncio.wait_for(ended.wait(), WAIT_LIMIT_S)
+        taken.append("by the loop")
+
+    with interrupts.put_off():
+        signal.raise_signal(signal.SIGINT)
+        for _ in range(50):
+            time.sleep(0.001)  # where a handler may run
+        asyncio.run(run())
+    assert taken
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_what_nobody_takes_comes_behind() -> None:
+    behind = False
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        with interrupts.put_off():
+            signal.raise_signal(signal.SIGINT)
+        behind = True
+        time.sleep(WAIT_LIMIT_S)
+    assert behind
+
+
+@pytest.mark.parametrize("other", [signal.SIG_IGN, signal.SIG_DFL])
+def test_a_signal_that_nobody_handles_is_left_alone(other: signal.Handlers) -> None:
+    signal.signal(signal.SIGINT, other)
+    with interrupts.put_off():
+        assert signal.getsignal(signal.SIGINT) is other
+    assert signal.getsignal(signal.SIGINT) is other
