@@ -160,13 +160,14 @@ def measure(source: RecordingSource) -> Size:
     targets = _targets(owners)
     if bounded:
         targets = [
-            replace(one, needed=(touched[one.target], max(touched[one.target], min(one.needed[1], high))))
+            _bounded(one, touched[one.target], max(touched[one.target], min(one.needed[1], high)))
             for one in targets
         ]
     estimates = [one.cold_estimate for one in targets if one.cold_estimate is not None]
     estimate = min(max(sum(estimates), cold[0]), cold[1]) if cold is not None and estimates else None
     if len(targets) == 1 and not shared:
-        targets = [replace(targets[0], resident=most, needed=(low, high), cold=cold, cold_estimate=estimate)]
+        whole = _bounded(targets[0], low, high)
+        targets = [replace(whole, resident=most, cold=cold, cold_estimate=estimate)]
     return Size(
         grain, (low, high), most, at_end, cold, age_s, count, window_ns, end - begin, shared, _unseen(source), targets,
         sorted(owners, key=lambda one: (-one.resident, one.target, one.owner.start if one.owner else 0)),
@@ -208,6 +209,14 @@ def _targets(owners: Sequence[OwnerBounds]) -> list[TargetSize]:
         for target, mine in by_target.items()
     ]
     return sorted(found, key=lambda one: (-one.resident, one.target))
+
+
+def _bounded(target: TargetSize, low: int, high: int) -> TargetSize:
+    """With bounds of what it needs, between which estimates lie."""
+    estimate = target.needed_estimate
+    if estimate is not None:
+        estimate = min(max(estimate[0], low), high), min(max(estimate[1], low), high)
+    return replace(target, needed=(low, high), needed_estimate=estimate)
 
 
 def _unseen(source: RecordingSource) -> list[str]:

@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -267,6 +268,35 @@ def test_a_size_has_bounds_of_what_each_part_needs(named: Path) -> None:
         assert bounds_of["low"] <= estimate["low"] <= estimate["high"] <= bounds_of["high"]
     text = str(size.render(report, Catalog(recording), Terminal(80, 0, True), size.NextStep("x", "y")))
     assert "what each needs, and what was cold, is estimated; --json has the bounds" in text
+
+
+@pytest.mark.parametrize(("targets", "via"), [(1, "idle"), (2, "sim"), (2, "idle")])
+def test_estimates_of_a_size_lie_between_its_bounds(tmp_path: Path, targets: int, via: str) -> None:
+    """Windows that touch one part or another: together parts need more than all of it can have."""
+    random, outside = Random(targets), 0
+    for number in range(12):
+        windows: list[Snapshot | Event] = [
+            Event(0, "mappings", {"target": target, "add": NAMES, "remove": []}) for target in range(targets)
+        ]
+        for seq in range(random.randint(1, 30)):
+            for target in range(targets):
+                first, second = (random.choice((0, 1, 4)) * MIB for _ in range(2))
+                spread = random.choice((0.0, 0.5))
+                low, high = ((first + second) * (1 - spread) / MIB, (first + second) * (1 + spread) / MIB)
+                one = shot(seq, 0, low, high, target, resident=random.choice((8, 8, 6)))
+                amounts = array("Q", [min(first, one.resident[0]), min(second, one.resident[1])])  # type: ignore[index]
+                windows.append(replace(one, touched=amounts, nr_accesses=array("I", map(bool, amounts))))
+        path = tmp_path / str(number)
+        recording = recorded(path, windows, via=via, policy="adaptive")
+        with RecordingSource(recording) as source:
+            report = size.measure(source)
+        parts = sum(one.used_estimate[1] for one in report.owners if one.used_estimate)
+        outside += parts > report.needed[1]
+        found = size.document(report, Catalog(recording), size.NextStep("", ""))
+        for part in (*found["mappings"], *found["targets"]):
+            needed, estimate = part["needed_bytes"], part["needed_estimate_bytes"]
+            assert needed["low"] <= estimate["low"] <= estimate["high"] <= needed["high"]
+    assert outside, "parts that are more than all needs"
 
 
 def test_mappings_have_bounds_of_their_own(named: Path) -> None:
