@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -30,7 +31,13 @@ def handle(below: CodeType) -> None:
             frame = frame.f_back
         raise KeyboardInterrupt
 
+    def again(unraisable: sys.UnraisableHookArgs) -> None:
+        """What closes a generator or a file for the collector of garbage cannot raise: the signal would be lost."""
+        if unraisable.exc_type is not KeyboardInterrupt or not _come_again(signal.SIGINT):
+            sys.__unraisablehook__(unraisable)
+
     signal.signal(signal.SIGINT, interrupt)
+    sys.unraisablehook = again
 
 
 @contextmanager

@@ -31,8 +31,9 @@ from udamon.units import format_length
 @pytest.fixture(autouse=True)
 def handler() -> Iterator[None]:
     """That of the tests, which the entry point leaves at its end."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before, hook = signal.signal(signal.SIGINT, signal.default_int_handler), sys.unraisablehook
     yield
+    sys.unraisablehook = hook
     signal.signal(signal.SIGINT, before)
 
 
@@ -243,3 +244,15 @@ def test_a_signal_that_nobody_handles_is_left_alone(other: signal.Handlers) -> N
     with interrupts.put_off():
         assert signal.getsignal(signal.SIGINT) is other
     assert signal.getsignal(signal.SIGINT) is other
+
+
+def test_an_interrupt_where_nothing_can_be_raised_comes_again(capfd: pytest.CaptureFixture[str]) -> None:
+    class Closing:
+        def __del__(self) -> None:
+            raise KeyboardInterrupt
+
+    interrupts.handle(test_an_interrupt_where_nothing_can_be_raised_comes_again.__code__)
+    with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+        Closing()
+        time.sleep(WAIT_LIMIT_S)
+    assert capfd.readouterr().err == ""
