@@ -147,7 +147,7 @@ def _column(field: Field, random: Random, place: Path, base: Path) -> Ready:
     for at in range(count) if random.random() < 0.4 else [random.randrange(count)]:
         columns[name][at] = value
     if name in ("start", "end") and random.random() < 0.5:  # possible, and beyond what is signed
-        top = random.choice(((1 << 63) - 4096 * 20, 1 << 63, (1 << 64) - 4096 * 200))
+        top = random.choice(((1 << 63) - 4096 * 20, 1 << 63, (1 << 64) - 8192 * 200))
         columns["start"] = [top + 8192 * at for at in range(count)]
         columns["end"] = [top + 8192 * at + 4096 for at in range(count)]
     stream, begin = Stream(), PendingRows()
