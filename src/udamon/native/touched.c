@@ -144,11 +144,10 @@ static void correct(const struct fit *f, struct results *out, struct whole all)
  * islands have, found or not. What is more than chance is put into the memory of the lowest level. */
 static void add_unmet(const struct fit *f, struct results *out, struct whole all)
 {
-    double quiet = 0, told = 0, known = 0, islands = 0, met = 0;
+    double quiet = (double)out->quiet_bytes, told = 0, known = 0, islands = 0, met = 0;
     for (size_t k = 0; k < out->state.count; k++) {
         double size = size_at(out, k), touched = size * out->touched.at[k];
         *(out->state.at[k] == 0 ? &told : &known) += touched;
-        quiet += out->state.at[k] == 0 ? size : 0;
         if (is_island(out, k, all)) {
             met += f->spanned[k].hits;
             islands += touched;
