@@ -83,7 +83,7 @@ class Answers:
 
 
 class TouchedBounds(NamedTuple):
-    """Between how many bytes were touched in an aggregation, with a confidence of 95 %.
+    """Between how many bytes were touched in an aggregation, with a confidence of 95 %. Fields are those of a snapshot.
 
     `idle_checks` of the checks that spanned it lie in memory that was taken for idle before and is so now, or that is
     an island (which stands for the islands that no check met); `idle_hits` of these met an access. `idle_bytes` were
@@ -91,8 +91,8 @@ class TouchedBounds(NamedTuple):
     for idle, or are younger than their region is told to be.
     """
 
-    low: int
-    high: int
+    touched_low: int
+    touched_high: int
     idle_checks: int
     idle_hits: int
     idle_bytes: int

@@ -279,12 +279,7 @@ class Kdamond(Worker):
             resident=None if resident is None else array("Q", resident),
             sharing=_sharing(*known) if (known := self.context.watch.shared(target)) is not None else None,
             rates=self.context.watch.rates(target),
-            touched_low=None if bounds is None else bounds.low,
-            touched_high=None if bounds is None else bounds.high,
-            idle_checks=None if bounds is None else bounds.idle_checks,
-            idle_hits=None if bounds is None else bounds.idle_hits,
-            idle_bytes=None if bounds is None else bounds.idle_bytes,
-            idle_mixed=None if bounds is None else bounds.idle_mixed,
+            **({} if bounds is None else bounds._asdict()),
         )
 
     def _touched_bounds(
@@ -295,7 +290,8 @@ class Kdamond(Worker):
         if bounds is None:
             return None
         there = target.covered_bytes if resident is None else sum(resident)
-        return bounds._replace(low=min(bounds.low, touched), high=max(min(bounds.high, there), touched))
+        low, high = min(bounds.touched_low, touched), max(min(bounds.touched_high, there), touched)
+        return bounds._replace(touched_low=low, touched_high=high)
 
     def _finish(self) -> None:
         """What the aggregation that was cut short has seen, where that is an answer and not a fragment."""
