@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from udamon.model import PAGE_SIZE, Range
+from udamon.model import HUGE_PAGE_SIZE, PAGE_SIZE, Range
 
 
 def joined(ranges: Iterable[Range], grain: int = PAGE_SIZE) -> list[Range]:
@@ -33,6 +33,12 @@ def overlap(ranges: Sequence[Range], others: Iterable[Range]) -> Iterator[Range]
         while at < len(ranges) and ranges[at].start < end:
             yield Range(max(ranges[at].start, start), min(ranges[at].end, end))
             at += 1
+
+
+def huge_blocks(part: Range) -> range:
+    """The addresses where huge pages can begin that lie in `part` whole."""
+    first = -(-part.start // HUGE_PAGE_SIZE) * HUGE_PAGE_SIZE
+    return range(first, part.end - HUGE_PAGE_SIZE + 1, HUGE_PAGE_SIZE)
 
 
 def minus(ranges: Sequence[Range], others: Sequence[Range]) -> list[Range]:

@@ -116,12 +116,12 @@ def present(page_map: int, ranges: Sequence[Range]) -> list[Range]:
         return joined(Range(r.start, r.end) for r in runs if r.categories & PRESENT)
 
 
-def huge(page_map: int, ranges: Sequence[Range]) -> list[Range]:
-    """Where huge pages are mapped as such; [] where only single entries can be read. Raises OSError."""
+def huge(page_map: int, ranges: Sequence[Range]) -> list[Range] | None:
+    """Where huge pages are mapped as such; None where only single entries can be read. Raises OSError."""
     try:
         return joined(Range(r.start, r.end) for r in scan_runs(page_map, ranges, _IS_HUGE, _IS_HUGE))
     except NoScan:
-        return []
+        return None
 
 
 def huge_bytes(page_map: int, ranges: Sequence[Range]) -> int | None:

@@ -43,7 +43,7 @@ from udamon.linux import features, process_madvise
 from udamon.linux.procfs import is_alive, is_running
 from udamon.linux.roots import Roots
 from udamon.model import HUGE_PAGE_SIZE, PAGE_SIZE, Range
-from udamon.ranges import joined, minus, overlap, total  # fmt: skip
+from udamon.ranges import huge_blocks, joined, minus, overlap, total  # fmt: skip
 from udamon.targets.processes import process_of
 
 _RECLAIMING_ACTIONS = (Action.PAGEOUT, Action.COLD, Action.LRU_DEPRIO, *MIGRATIONS)
@@ -225,11 +225,7 @@ class VaddrActor:
         ranges = [
             Range(at, at + HUGE_PAGE_SIZE)
             for piece in pieces
-            for at in range(
-                -(-piece.start // HUGE_PAGE_SIZE) * HUGE_PAGE_SIZE,
-                piece.end - HUGE_PAGE_SIZE + 1,
-                HUGE_PAGE_SIZE,
-            )
+            for at in huge_blocks(Range(piece.start, piece.end))
         ]
         wanted = {r.start - r.start % HUGE_PAGE_SIZE for r in overlap(ranges, found.taken)}
         left = [run for run, _ in found.left]
@@ -245,6 +241,8 @@ class VaddrActor:
         self, view: View, pieces: Sequence[MappingPiece], found: PageVerdicts, request: ActionRequest
     ) -> Applied:
         wholes = huge(view.page_map, found.taken)
+        if wholes is None:
+            wholes = self._filters.huge(view.page_map, found.taken)
         moved = migrate(
             view.pidfd,
             view.process.pid,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from udamon.acting.pages import judge
 from udamon.core.scheme import Action, ActionRequest, Bounds, Filter, FilterType
 from udamon.linux.frame_files import ACTIVE, COMPOUND_HEAD, COMPOUND_TAIL, FrameWords, IdleBits, folio_sizes
 from udamon.linux.roots import Roots
-from udamon.model import Range
+from udamon.model import HUGE_PAGE_SIZE, PAGE_SIZE, Range
 
 PAGE = 4096
 PRESENT, FILE, OWN = 1 << 63, 1 << 61, 1 << 56
@@ -82,6 +83,27 @@ def test_folios_by_size(machine: Machine) -> None:
     two = allow(FilterType.HUGEPAGE_SIZE, size=Bounds(2 * PAGE, 2 * PAGE))
     assert machine.taken(two, default=False) == [7]
     assert machine.taken(reject(FilterType.HUGEPAGE_SIZE, size=Bounds(0, PAGE)), default=True) == [7]
+
+
+def test_huge_pages_by_the_flags_of_their_frames(tmp_path: Path) -> None:
+    """Aligned blocks alone; nothing is told where frames are withheld or flags may not be read."""
+    block, proc = HUGE_PAGE_SIZE // PAGE_SIZE, tmp_path / "proc"
+    proc.mkdir()
+    flags = [0] * block + [COMPOUND_HEAD] + [COMPOUND_TAIL] * (block - 1)
+    (proc / "kpageflags").write_bytes(struct.pack(f"={2 * block}Q", *flags))
+    entries = [PRESENT | frame for frame in (*range(2, block + 2), *range(block, 2 * block), *[5] * block)]
+    page_map = tmp_path / "pagemap"
+    page_map.write_bytes(struct.pack(f"={3 * block}Q", *entries))
+    with contextlib.closing(PageFilters(Roots(proc=proc))) as filters, page_map.open("rb") as file:
+        asked = [Range(PAGE_SIZE, 3 * HUGE_PAGE_SIZE - PAGE_SIZE)]
+        assert filters.huge(file.fileno(), asked) == [Range(HUGE_PAGE_SIZE, 2 * HUGE_PAGE_SIZE)]
+        page_map.write_bytes(struct.pack(f"={3 * block}Q", *[PRESENT] * 3 * block))
+        assert filters.huge(file.fileno(), asked) is None
+    with (
+        contextlib.closing(PageFilters(Roots(proc=tmp_path / "none"))) as filters,
+        page_map.open("rb") as file,
+    ):
+        assert filters.huge(file.fileno(), asked) is None
 
 
 def test_unmapped_matches_nothing_that_is_mapped(machine: Machine) -> None:
