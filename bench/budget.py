@@ -21,7 +21,8 @@ from typing import NamedTuple
 from bench import machine
 from bench.fake_process import record_fake
 from bench.figures import Figure, as_text
-from tests.integration.recorder import phase_begun, running_udamon, snapshots_in, until
+from tests.integration.recorder import phase_begun, running_udamon, snapshots_in
+from tests.waiting import until
 from udamon.record.reader import Recording
 from udamon.report.catalog import Catalog
 from udamon.units import GIB, MIB, format_size

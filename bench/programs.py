@@ -12,8 +12,9 @@ from statistics import median
 
 from bench.figures import Figure, interval95
 from tests.capabilities import missing
-from tests.integration.recorder import report, running_udamon, until
+from tests.integration.recorder import report, running_udamon
 from tests.integration.servers import cpu_seconds, postgres, redis
+from tests.waiting import until
 from udamon.errors import RecordingError
 from udamon.record.reader import Recording
 from udamon.units import MIB

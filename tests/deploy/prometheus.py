@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.stages import ROOT
-from tests.integration.recorder import until
 from tests.unit.agent.simulated import MIB, Node, Program
+from tests.waiting import until
 from udamon.agent.metrics import MetricsPage
 from udamon.agent.node import NodeFigures
 from udamon.agent.settings import Settings

@@ -16,8 +16,9 @@ import yaml
 
 from tests.deploy.prometheus import RULES, minute, running, simulated_hours, store
 from tests.integration.programs import started
-from tests.integration.recorder import finish, running_udamon, until
+from tests.integration.recorder import finish, running_udamon
 from tests.integration.test_targets import group  # noqa: F401
+from tests.waiting import until
 
 pytestmark = pytest.mark.skipif(not shutil.which("promtool"), reason="prometheus is not installed")
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.fakes import Collector
+from tests.waiting import WAIT_LIMIT_S, until
 from udamon.cli.main import main
 from udamon.core.attrs import Attrs
 from udamon.core.clock import MonotonicClock
@@ -65,7 +66,7 @@ def files(*roots: Path) -> dict[str, str]:
 
 def read(path: Path) -> str:
     """A file of DAMON's tree beside an engine that is at work: the kernel says EBUSY while that one writes."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + WAIT_LIMIT_S
     while True:
         try:
             return path.read_text().strip()
@@ -144,13 +145,6 @@ def run_until(
     return seen
 
 
-def wait_until(condition: Callable[[], bool], limit_s: float = 60) -> None:
-    end = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < end, "it never came to that"
-        time.sleep(0.1)
-
-
 def forked(work: Callable[[], int]) -> int:
     """Do `work` in a child, without the seconds that starting an interpreter takes; returns its pid."""
     pid = os.fork()
@@ -182,7 +176,7 @@ def record_until(
         return snapshots_in(file) >= snapshots
 
     try:
-        wait_until(enough, 130)
+        until(enough)
     finally:
         os.kill(pid, number)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

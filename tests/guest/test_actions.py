@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from tests.guest.pages import entries
 from tests.integration.privileged import as_user_with
 from tests.integration.worker import MIB, Worker, working
+from tests.waiting import until
 from udamon.acting.paddr import PaddrActor
 from udamon.acting.page_filters import PageFilters
 from udamon.acting.refaults import Refaults
@@ -54,13 +54,6 @@ def worker() -> Iterator[Worker]:
 def actor() -> Iterator[VaddrActor]:
     with contextlib.closing(VaddrActor(refaults=Refaults())) as made:
         yield made
-
-
-def eventually(look: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not look():
-        assert time.monotonic() < deadline, "this never came"
-        time.sleep(0.05)
 
 
 def count(worker: Worker, area: Range, bit: int) -> int:
@@ -162,7 +155,7 @@ def test_an_address_space_that_was_replaced_is_not_acted_on(
     actor.apply(target, area.start, area.start, ActionRequest(Action.COLD))
     before = read_stat(worker.pid).start_stack
     worker.tell("exec")
-    eventually(lambda: read_stat(worker.pid).start_stack != before)
+    until(lambda: read_stat(worker.pid).start_stack != before)
     applied = actor.apply(target, *area, ActionRequest(Action.PAGEOUT))
     assert (applied.applied, applied.moved or 0) == (0, 0)
 
@@ -404,7 +397,7 @@ def test_the_metrics_of_a_real_machine(cgroup: Path, tmp_path: Path) -> None:
         by_cgroup = Filter(FilterType.MEMCG, matching=True, allow=True, memcg_path=path)
         assert PageFilters().missing([by_cgroup]) is None
         worker.end()
-    eventually(lambda: not (cgroup / "cgroup.procs").read_text())
+    until(lambda: not (cgroup / "cgroup.procs").read_text())
     cgroup.rmdir()
     assert [metrics.value(goal) for goal in goals] == [0, 0]
     with pytest.raises(CannotError):

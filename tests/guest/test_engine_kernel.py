@@ -24,11 +24,11 @@ from tests.guest.damon import (
     record_until,
     run,
     run_until,
-    wait_until,
     within,
 )
 from tests.guest.memory import MIB, PAGE, Memory, frames, memory
 from tests.unit.fakes import Collector
+from tests.waiting import until
 from udamon.core.attrs import Attrs
 from udamon.engine.interval_stretch import IntervalStretch
 from udamon.model import Range
@@ -177,7 +177,7 @@ def test_it_ends_with_its_target() -> None:
         made.open()
         made.start()
         try:
-            wait_until(lambda: bool(seen.snapshots))
+            until(lambda: bool(seen.snapshots))
             doomed.end()
             assert made.join(60), "it did not end by itself"
         finally:
@@ -200,10 +200,10 @@ def test_children_come_and_go(source: str) -> None:
         try:
             for number in (1, 2):
                 child = int(parent.tell("fork"))
-                wait_until(lambda number=number: of(seen, number) >= 3)  # type: ignore[misc]
+                until(lambda number=number: of(seen, number) >= 3)  # type: ignore[misc]
                 os.kill(child, signal.SIGKILL)
-                wait_until(lambda number=number: ended(seen) == list(range(1, number + 1)))  # type: ignore[misc]
-            wait_until(lambda: of(seen, 0) >= 8)
+                until(lambda number=number: ended(seen) == list(range(1, number + 1)))  # type: ignore[misc]
+            until(lambda: of(seen, 0) >= 8)
         finally:
             made.stop()
             assert made.join(60)

@@ -26,10 +26,10 @@ from tests.guest.damon import (
     record,
     record_until,
     run,
-    wait_until,
 )  # fmt: skip
 from tests.guest.memory import MIB, Memory, memory
 from tests.guest.stat import STAT
+from tests.waiting import until
 from udamon.availability.choice import choose
 from udamon.availability.primitives import probe
 from udamon.cli.main import main
@@ -277,6 +277,6 @@ def kill_after(program: Memory, seconds: float, lasting: float = 30) -> None:
 def kill_while_it_runs(program: Memory) -> None:
     """Killed when kdamond runs, so that everything is left behind."""
     pid = forked(lambda: short_run(program, 60))
-    wait_until(lambda: kernel_damon().busy and read(KDAMONDS / "0/state") == "on")
+    until(lambda: kernel_damon().busy and read(KDAMONDS / "0/state") == "on")
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)

@@ -15,6 +15,7 @@ from tests.guest.test_idle import CHECKS, rates, sample, while_touched
 from tests.guest.test_pte import HAS, needs_tables
 from tests.integration.privileged import as_user_with
 from tests.integration.recorder import forked_udamon
+from tests.waiting import WAIT_LIMIT_S
 from udamon.core.policy import ACCESSED, NO_PAGE, NOT_ACCESSED, Slots
 from udamon.core.target import Target
 from udamon.errors import NotPermitted
@@ -173,7 +174,7 @@ def test_swapped_out_pages_have_no_page(program: Memory, sampler: PteSampler, sw
     area = program.map("swapped", 4 * MIB)
     program.tell("rest")
     program.tell("advise", "swapped", 21)  # MADV_PAGEOUT
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + WAIT_LIMIT_S
     while (found := sample(sampler, program.target(), area)).no_page[0] < CHECKS:
         assert time.monotonic() < deadline, f"{found.no_page[0]} of {CHECKS} were swapped out"
 

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-WAIT_LIMIT_S = 60.0
+from tests.waiting import WAIT_LIMIT_S
 
 KEYS = {"ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40, "Escape": 27, "Tab": 9, "Home": 36}
 SHIFT, CTRL = 8, 2

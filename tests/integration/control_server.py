@@ -6,13 +6,11 @@ import contextlib
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from tests.integration.forking import UDAMON
-
-WAIT_LIMIT_S = 60.0
+from tests.waiting import WAIT_LIMIT_S
 
 
 class Server:
@@ -65,12 +63,3 @@ def unmount(directory: Path) -> None:
 
 def mounted(directory: Path) -> bool:
     return any(line.split()[1] == str(directory) for line in Path("/proc/mounts").read_text().splitlines())
-
-
-def settle(condition: object, seconds: float = WAIT_LIMIT_S) -> None:
-    """Wait until `condition()` holds."""
-    assert callable(condition)
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it never came to that"
-        time.sleep(0.05)

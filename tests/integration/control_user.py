@@ -14,8 +14,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.integration.control_server import mounted, settle
+from tests.integration.control_server import mounted
 from tests.integration.programs import become_nobody
+from tests.waiting import until
 from udamon.cli import main as udamon_main
 from udamon.control import mounting
 from udamon.linux.namespaces import bind, private_mounts
@@ -57,7 +58,7 @@ def served(tree: Path) -> int:
     server = os.fork()
     if server == 0:
         os._exit(udamon_main.main(["control", "mount", str(tree), "--sim", str(tree.parent / "workload")]))
-    settle(lambda: answers(tree))
+    until(lambda: answers(tree))
     return server
 
 

@@ -15,14 +15,14 @@ import signal
 import subprocess
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from tests.integration.forking import Done, Word, forked, started, to_its_end
 from tests.integration.programs import become_nobody
+from tests.waiting import WAIT_LIMIT_S, until
 from udamon.cli import monitor, record, workload
 from udamon.engine import census_watch, kdamond, resident, tuner, watch
 from udamon.errors import RecordingError
@@ -32,8 +32,6 @@ from udamon.record.reader import Recording
 from udamon.workload import shapes
 from udamon.workload.config import load
 from udamon.workload.spec import format_workload
-
-WAIT_LIMIT_S = 60.0
 
 # What a forked child runs as nobody must be imported before: interpreter and checkout may be closed to it.
 _IMPORTED = (
@@ -109,13 +107,6 @@ def report(name: str, file: Path, *words: Word) -> dict[str, Any]:
     done = udamon("report", name, file, "--json", *words)
     assert done.status == 0, done.stderr
     return dict(json.loads(done.stdout))
-
-
-def until(condition: Callable[[], bool], what: str, patience_s: float = WAIT_LIMIT_S) -> None:
-    deadline = time.monotonic() + patience_s
-    while not condition():
-        assert time.monotonic() < deadline, f"never came: {what}"
-        time.sleep(0.05)
 
 
 def snapshots_in(file: Path) -> int:

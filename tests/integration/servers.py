@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-WAIT_LIMIT_S = 60.0
+from tests.waiting import WAIT_LIMIT_S
 
 
 @dataclass(frozen=True, slots=True)

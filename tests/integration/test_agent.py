@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 
 from tests.integration.programs import started
-from tests.integration.recorder import finish, report, running_udamon, udamon, until, until_recorded
+from tests.integration.recorder import finish, report, running_udamon, udamon, until_recorded
 from tests.integration.test_targets import group  # noqa: F401
+from tests.waiting import until
 from udamon.handover import ask, connect
 from udamon.linux.procfs import read_stat
 from udamon.linux.roots import Roots

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.programs import started
-from tests.integration.recorder import until
+from tests.waiting import WAIT_LIMIT_S, until
 from udamon.agent.discovery.hierarchy import WatchedGroup
 from udamon.agent.discovery.model import Service, ServiceEnded
 from udamon.agent.discovery.node import NodeDiscovery
@@ -42,7 +42,7 @@ def root(request: pytest.FixtureRequest) -> Iterator[Path]:
 
 def remove(directory: Path) -> None:
     """As soon as the kernel is done with processes that have ended in it."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + WAIT_LIMIT_S
     while True:
         try:
             return directory.rmdir()

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.programs import started
-from tests.integration.recorder import until
 from tests.integration.test_agent import MIB, PROGRAM, Running, agent  # noqa: F401
 from tests.integration.test_targets import group  # noqa: F401
+from tests.waiting import until
 from udamon.handover import ask, connect
 
 pytest.importorskip("prometheus_client", reason="the extra `agent` is not installed")

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.control_server import Server, mounted, serving, settle
+from tests.integration.control_server import Server, mounted, serving
 from tests.integration.forking import UDAMON
+from tests.waiting import until
 
 pytestmark = pytest.mark.needs("fuse")
 
@@ -142,7 +143,7 @@ def test_what_a_killed_server_leaves_is_cleared_by_the_next(server: Server) -> N
     on(server)
     pid = server.read("0/pid").strip()
     server.end(signal.SIGKILL)
-    settle(lambda: not Path(f"/proc/{pid}").exists())
+    until(lambda: not Path(f"/proc/{pid}").exists())
     with serving(server.directory) as again:
         assert again.read("nr_kdamonds") == "0\n"
     assert not mounted(server.directory)

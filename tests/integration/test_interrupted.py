@@ -13,10 +13,11 @@ import pytest
 
 from tests.integration.forking import UDAMON
 from tests.integration.programs import started
-from tests.integration.recorder import WAIT_LIMIT_S, snapshots_in, udamon, until, until_recorded
+from tests.integration.recorder import snapshots_in, udamon, until_recorded
 from tests.unit.fleet.rows import service
 from tests.unit.report.fleet.made import put
 from tests.unit.snapshots import recorded, snap
+from tests.waiting import WAIT_LIMIT_S, until
 from udamon.record.reader import Recording
 
 SLEEPER = "import time; area = bytearray(8 << 20); print(0, flush=True); time.sleep(600)"

@@ -13,16 +13,9 @@ import pytest
 
 from tests.integration.forking import UDAMON
 from tests.integration.programs import started
-from tests.integration.recorder import (
-    WAIT_LIMIT_S,
-    finish,
-    report,
-    running_udamon,
-    snapshots_in,
-    udamon,
-    until_recorded,
-)
+from tests.integration.recorder import finish, report, running_udamon, snapshots_in, udamon, until_recorded
 from tests.unit.test_json_schemas import check
+from tests.waiting import WAIT_LIMIT_S
 
 SIM = ("--sim", "demo", "--aggr", "50ms")
 SLEEPER = "import time; area = bytearray(8 << 20); print(0, flush=True); time.sleep(600)"

@@ -14,11 +14,10 @@ from pathlib import Path
 import pytest
 
 from tests.integration.programs import hang_ups_end, running  # noqa: F401 (a fixture)
+from tests.waiting import WAIT_LIMIT_S
 from udamon.record.reader import Recording
 
 pytest.importorskip("textual", reason="the extra `live` is not installed")
-
-WAIT_LIMIT_S = 60.0
 
 
 class OnTerminal:

@@ -20,7 +20,8 @@ import pytest
 
 from tests.integration.forking import Done
 from tests.integration.programs import hang_ups_end, started  # noqa: F401 (a fixture)
-from tests.integration.recorder import finish, running_udamon, udamon, until
+from tests.integration.recorder import finish, running_udamon, udamon
+from tests.waiting import until
 from udamon.linux.procfs import ProcessId, read_stat
 from udamon.linux.residency import resident
 from udamon.model import Range

@@ -23,7 +23,6 @@ from tests.integration.programs import (
     started,
 )
 from tests.integration.recorder import (
-    WAIT_LIMIT_S,
     as_nobody_runs,
     finish,
     held_until,
@@ -37,7 +36,6 @@ from tests.integration.recorder import (
     scaled,
     snapshots_in,
     udamon,
-    until,
     until_phase,
     until_recorded,
 )
@@ -45,6 +43,7 @@ from tests.integration.test_targets import _enter as enter
 from tests.integration.test_targets import _remove as remove
 from tests.integration.test_targets import group  # noqa: F401 (a fixture)
 from tests.integration.truth import Accuracy, accuracy
+from tests.waiting import WAIT_LIMIT_S, until
 from udamon.model import Event
 from udamon.record.metadata import warmup_until
 from udamon.record.reader import Recording
@@ -100,9 +99,11 @@ def test_the_working_set_of_a_real_process(tmp_path: Path, file: Path) -> None:
     assert done.status == 0, done.stderr
     found = accuracy(file, tmp_path / "truth")
     check_accuracy(file, found)
-    wss = report("wss", file, *found.own)["bytes"]
-    small, large = 157286400 // 5, (157286400 + 104857600) // 5
-    assert (wss["p25"], wss["p75"]) == pytest.approx((small, large), rel=0.05)
+    for size in (157286400 // 5, (157286400 + 104857600) // 5):
+        assert (
+            median(error for error, true in zip(found.errors, found.truth, strict=True) if true == size)
+            <= 0.05
+        )
 
 
 def test_stairs(tmp_path: Path, file: Path) -> None:
@@ -259,13 +260,14 @@ def test_windows_of_the_warm_up_are_not_counted(file: Path, sleeper: int) -> Non
 
 
 def test_size_of_a_warm_up_alone_says_what_to_do() -> None:
-    """Not which temporary file had nothing, nor a flag that this command has not."""
-    words = ("--aggr", "500ms", "--warmup", "1s", "--duration", "1.2s")
+    """Not which temporary file had nothing, nor a flag that this command has not. Its only whole window begins within
+    the warm-up, also where a busy machine lets it begin 2.5 s late."""
+    words = ("--aggr", "3s", "--warmup", "5s", "--duration", "5.5s")
     done = udamon("size", "--sim", "demo", *words)
     assert done.status == 1
     said = done.stderr.splitlines()[-1]
     assert said == (
-        "udamon: its size is not known: no window began after the warm-up of 1s; watch longer, or give a shorter "
+        "udamon: its size is not known: no window began after the warm-up of 5s; watch longer, or give a shorter "
         "--warmup."
     )
 

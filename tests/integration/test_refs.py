@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.programs import MIB, Watched, as_nobody, forked, running
-from tests.integration.recorder import report, udamon, until
+from tests.integration.recorder import report, udamon
+from tests.waiting import until
 from udamon.core.target import Target
 from udamon.errors import NotPermitted, TargetGone
 from udamon.linux import procfs

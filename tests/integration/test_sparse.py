@@ -15,7 +15,8 @@ import pytest
 
 from tests.integration.forking import Word
 from tests.integration.programs import MIB
-from tests.integration.recorder import finish, report, running_udamon, udamon, until
+from tests.integration.recorder import finish, report, running_udamon, udamon
+from tests.waiting import until
 
 pytestmark = pytest.mark.needs("clear_refs")
 

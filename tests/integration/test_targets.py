@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.programs import MIB, as_nobody, forked, running, started
+from tests.waiting import WAIT_LIMIT_S, until
 from udamon.core.target import Target
 from udamon.errors import NotPermitted, TargetBusy, UsageError
 from udamon.linux.cgroup.groups import cgroup_mounts
@@ -38,9 +40,9 @@ class Monitor:
         return [name for name, _ in self.events[before:]]
 
     def update_until(self, done: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 10
+        end = time.monotonic() + WAIT_LIMIT_S
         while not done():
-            assert time.monotonic() < deadline, self.events[-5:]
+            assert time.monotonic() < end, self.events[-5:]
             self.update()
             time.sleep(0.01)
 
@@ -155,10 +157,7 @@ ctypes.CDLL(None).pthread_exit(None)
     with started([sys.executable, "-c", code]) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        deadline = time.monotonic() + 10
-        while ") Z " not in Path(f"/proc/{process.pid}/stat").read_text():
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: ") Z " in Path(f"/proc/{process.pid}/stat").read_text())
         monitor = Monitor(process_source([process.pid]), tmp_path)
         assert monitor.update() == ["target_start", "mappings"]
         monitor.ops.close()
@@ -231,14 +230,16 @@ def _own_cgroups() -> Iterator[Path]:
 
 
 def _remove(directory: Path) -> None:
-    deadline = time.monotonic() + 10
     for path in (directory / "below", directory):
-        while path.is_dir():
-            try:
-                path.rmdir()
-            except OSError:
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+        until(lambda path=path: not path.is_dir() or _removed(path))  # type: ignore[misc]
+
+
+def _removed(directory: Path) -> bool:
+    """The kernel may not yet be done with the processes that have ended in it."""
+    with contextlib.suppress(OSError):
+        directory.rmdir()
+        return True
+    return False
 
 
 @pytest.mark.needs("cgroup")

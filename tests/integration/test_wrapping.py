@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.forking import UDAMON
-from tests.integration.recorder import WAIT_LIMIT_S, forked_udamon, held_until, udamon
+from tests.integration.recorder import forked_udamon, held_until, udamon
+from tests.waiting import WAIT_LIMIT_S
 from udamon.text import Shown, width
 
 

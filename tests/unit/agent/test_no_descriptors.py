@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import until
 from udamon.agent import control, server
 from udamon.agent.control import Control
 from udamon.agent.server import PLAIN, Pages, Server
@@ -34,12 +35,9 @@ def no_descriptors() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
-def tried(tries: list[float], count: int, longest_s: float = 30.0) -> None:
+def tried(tries: list[float], count: int) -> None:
     """Wait until it was tried so often."""
-    end = time.monotonic() + longest_s
-    while len(tries) < count:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    until(lambda: len(tries) >= count)
 
 
 def noted(tries: list[float], work: Callable[..., Any]) -> Callable[..., Any]:

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.recorder import WAIT_LIMIT_S
 from tests.unit.snapshots import recorded, snap
+from tests.waiting import WAIT_LIMIT_S
 from udamon import __main__
 from udamon.cli import interrupts
 from udamon.cli import main as cli

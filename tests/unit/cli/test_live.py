@@ -6,10 +6,10 @@ import argparse
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
+from tests.waiting import until
 from udamon.assembly.child import Child
 from udamon.assembly.spec import given
 from udamon.cli import live, monitor
@@ -105,10 +105,7 @@ def test_a_simulated_target_is_seen() -> None:
     session = live.session_of(args_of("--sim", "one", "--aggr", "50ms"), LiveState(), None)
     session.start(session.watch_request, 0)
     try:
-        deadline = time.monotonic() + 30
-        while not ((detail := session.state.detail()) and detail.snapshots):
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        until(lambda: (detail := session.state.detail()) and detail.snapshots)
     finally:
         session.stop()
     assert session.state.attrs["aggr_us"] == 50_000

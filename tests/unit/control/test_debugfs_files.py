@@ -10,8 +10,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.unit.control.test_kdamonds import CONFIG, MIB, until
+from tests.unit.control.test_kdamonds import CONFIG, MIB
 from tests.unit.control.test_tree import error
+from tests.waiting import until
 from udamon.control.assembly import Assembly
 from udamon.control.debugfs_files import DebugfsFiles
 from udamon.control.debugfs_form import leading_numbers, read_attrs, read_regions, read_schemes, show_regions

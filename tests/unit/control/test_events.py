@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.control.test_kdamonds import CONFIG, set_up, until
+from tests.unit.control.test_kdamonds import CONFIG, set_up
+from tests.waiting import until
 from udamon.control import perf
 from udamon.control.assembly import Assembly
 from udamon.control.event_stream import EventStream, line_head

@@ -7,13 +7,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from tests.unit.control.test_tree import C, error
+from tests.waiting import until
 from udamon.control.assembly import Assembly, TolerantActor
 from udamon.control.kdamonds import Kdamonds
 from udamon.control.plan import PlannedTarget
@@ -71,13 +72,6 @@ def set_up(tree: Tree, number: int, operations: str = "vaddr") -> None:
 
 def number(tree: Tree, path: str) -> int:
     return int(tree.read(f"{C}/{path}"))
-
-
-def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < end, "it never came to that"
-        time.sleep(0.01)
 
 
 def test_on_and_off() -> None:

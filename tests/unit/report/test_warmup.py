@@ -10,6 +10,7 @@ from threading import Thread
 import pytest
 
 from tests.unit.report.test_wss import START, Region, snap
+from tests.waiting import WAIT_LIMIT_S
 from udamon.cli.main import main
 from udamon.errors import RecordingError
 from udamon.model import Event
@@ -182,7 +183,7 @@ def test_record_marks_it_from_the_start_of_the_command(tmp_path: Path) -> None:
 
     def wait_for_windows() -> None:
         """The command runs until two windows after the warm-up are in the file, however long that takes here."""
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + WAIT_LIMIT_S
         while time.monotonic() < deadline and not enough.exists():
             time.sleep(0.1)
             if path.exists():

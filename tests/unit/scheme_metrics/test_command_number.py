@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.waiting import until
 from udamon.errors import CannotError
 from udamon.scheme_metrics.command_number import RESTART_NS, CommandNumber
-
-
-def eventually(look: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not look():
-        assert time.monotonic() < deadline, "this never came"
-        time.sleep(0.01)
 
 
 def living(group: int) -> list[str]:
@@ -40,9 +32,9 @@ def test_the_last_number_counts_and_other_lines_do_not(tmp_path: Path) -> None:
         f"echo 5; echo 17.9 ms; echo no; while [ ! -e {go} ]; do sleep 0.01; done; echo 3; exec sleep 60"
     )
     try:
-        eventually(lambda: command.value() == 17)
+        until(lambda: command.value() == 17)
         go.touch()
-        eventually(lambda: command.value() == 3)
+        until(lambda: command.value() == 3)
     finally:
         command.close()
 
@@ -57,12 +49,12 @@ def test_a_command_that_never_prints_is_no_number_yet_and_is_ended() -> None:
 def test_a_command_that_ends_is_started_again_but_not_at_once(tmp_path: Path) -> None:
     now, runs = 0, tmp_path / "runs"
     command = CommandNumber(f"echo x >> {runs}; wc -l < {runs}", lambda: now)
-    eventually(lambda: command.value() == 1 and command._ended)
+    until(lambda: command.value() == 1 and command._ended)
     for _ in range(50):
         command.value()
     assert runs.read_text() == "x\n"
     now += RESTART_NS
-    eventually(lambda: command.value() == 2)
+    until(lambda: command.value() == 2)
     command.close()
 
 
@@ -87,10 +79,10 @@ def test_a_command_that_prints_without_end_is_ended(monkeypatch: pytest.MonkeyPa
             return "prints without end" in str(error)
         return False
 
-    eventually(refused)
+    until(refused)
     (process,) = begun
     assert process.returncode == -signal.SIGKILL
-    eventually(lambda: not living(process.pid))
+    until(lambda: not living(process.pid))
     with pytest.raises(CannotError, match="prints without end"):
         command.value()
     command.close()
@@ -100,14 +92,14 @@ def test_much_output_is_no_endless_one() -> None:
     command = CommandNumber(
         "i=0; while [ $i -lt 3000 ]; do echo $i and some words; i=$((i+1)); done; exec sleep 60"
     )
-    eventually(lambda: command.value() == 2999)
+    until(lambda: command.value() == 2999)
     command.close()
 
 
 def test_a_command_that_fails_without_a_number_is_an_error() -> None:
     now = 0
     command = CommandNumber("exit 3", lambda: now)
-    eventually(lambda: command.value() is None and command._ended)
+    until(lambda: command.value() is None and command._ended)
     now += RESTART_NS
     with pytest.raises(CannotError, match="status 3"):
         command.value()

@@ -17,6 +17,7 @@ import pytest
 
 from scripts import manuals
 from tests.integration.programs import started
+from tests.waiting import WAIT_LIMIT_S
 from udamon.cli.completion import SHELLS
 from udamon.cli.examples import EXAMPLES
 from udamon.cli.parsers import COMMANDS, flags_of, parser, parser_of, whole, with_all_below
@@ -198,7 +199,7 @@ def zsh(out: Path, tmp_path: Path) -> Iterator[int]:
 
 def until(terminal: int, wanted: str) -> str:
     """What the terminal shows by the time that it shows `wanted`."""
-    shown, end = "", time.monotonic() + 60
+    shown, end = "", time.monotonic() + WAIT_LIMIT_S
     while wanted not in shown:
         assert time.monotonic() < end, shown
         if select.select([terminal], [], [], 0.2)[0]:

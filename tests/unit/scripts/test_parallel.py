@@ -7,7 +7,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 from scripts import parallel
 from scripts.parallel import Run, Stage, summarize
 from scripts.stages import Counts, Result
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[3]
 CHECK = """
@@ -39,9 +39,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def appeared(file: Path) -> int:
     """The number in a file, once another process has written it."""
-    deadline = time.monotonic() + 120
-    while not file.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(file.exists)
     return int(file.read_text())
 
 
