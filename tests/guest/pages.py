@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import struct
 import subprocess
 import sys
 import time
@@ -13,6 +14,7 @@ from pathlib import Path
 from tests.guest.program import Program
 from udamon.linux.procfs import read_stat
 from udamon.model import Range
+from udamon.record.reader import Recording
 
 MIB = 1 << 20
 PAGE = mmap.PAGESIZE
@@ -28,7 +30,7 @@ PAGE = mmap.PAGESIZE
 #   fork                      the child rests
 #   loop NAME A B [MS]        write these pages again and again until the next line, with pauses of MS
 PROGRAM = r"""
-import ctypes, mmap, os, select, sys, time
+import ctypes, mmap, os, select, struct, sys, time
 libc = ctypes.CDLL(None, use_errno=True)
 libc.sbrk.restype = ctypes.c_void_p
 libc.sbrk.argtypes = [ctypes.c_long]
@@ -108,7 +110,9 @@ while line := sys.stdin.readline():
         passes, made = os.open(f"/run/udamon-passes-{os.getpid()}", os.O_RDWR | os.O_CREAT | os.O_TRUNC), 0
         print(answer, flush=True)
         while not select.select([0], [], [], 0)[0]:
+            begin = time.monotonic_ns()
             libc.memset(start, 7, size)
+            os.pwrite(passes, struct.pack("=qq", begin, time.monotonic_ns()), 8 + 16 * made)
             made += 1
             os.pwrite(passes, made.to_bytes(8, "little"), 0)
             if len(numbers) > 2:
@@ -127,7 +131,21 @@ class Pages(Program):
 
     def passes(self) -> int:
         """How often `loop` has written all of its pages."""
-        return int.from_bytes(Path(f"/run/udamon-passes-{self.pid}").read_bytes(), "little")
+        return len(self.pass_times())
+
+    def pass_times(self) -> list[tuple[int, int]]:
+        """When each of these began and ended, CLOCK_MONOTONIC in ns."""
+        data = Path(f"/run/udamon-passes-{self.pid}").read_bytes()
+        return list(struct.iter_unpack("=qq", data[8 : 8 + 16 * int.from_bytes(data[:8], "little")]))
+
+    def whole_windows(self, recording: Recording) -> set[int]:
+        """The snapshots in whose windows `loop` has written all of its pages; on a busy machine it may not in some."""
+        passes = self.pass_times()
+        return {
+            shot.seq
+            for shot in recording.snapshots()
+            if any(shot.begin_ns <= begin and end <= shot.end_ns for begin, end in passes)
+        }
 
     def wait_for_passes(self, number: int) -> None:
         """Until `loop` has written all of its pages so many times more, the pass that is under way not counted."""
