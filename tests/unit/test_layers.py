@@ -83,7 +83,6 @@ file imports it inside a function (checked here too). Path under src/udamon -> p
 MAX_LINES = 400
 LONGER = {
     "native/_native.pyi": "an extension module has one stub",
-    "report/wss.py": "a report is one module: measure, document and render",
 }
 """Files that may have more lines, with the reason. Path under src/udamon -> reason."""
 

@@ -54,6 +54,7 @@ SUMMED = """
         FROM ({placed}) AS placed
     ) AS densities GROUP BY block, first, last
 """
+OTHERS = "what other processes touch of files and shared memory counts, too"
 ALIKE = "refs tells how much of a mapping was accessed, and not whether it was the same pages in every window"
 ESTIMATED = "which memory was accessed how often is estimated from checks of single pages, and no bounds of this follow"
 SHARED = "several mappings have the same pages, and which of them were accessed is not known"
@@ -138,7 +139,7 @@ def measure(source: RecordingSource, serve: float = 0.99, *, seed: int | None = 
     low, high = bounds(serve)
     interval, why = None, None
     if low != high:
-        why = SHARED if group is not None else ALIKE if least == mean else f"{ALIKE}; {wss.OTHERS}"
+        why = SHARED if group is not None else ALIKE if least == mean else f"{ALIKE}; {OTHERS}"
     elif moments < FEWEST:
         why = too_few(moments, "an interval of confidence")
     elif seed is not None:
