@@ -12,7 +12,8 @@ from udamon.report.catalog import Catalog
 from udamon.report.groups import between, distribution, light
 from udamon.report.hot_cold import at_most_note
 from udamon.report.levels import LEVELS, told
-from udamon.report.terminal import Terminal, clock, fitted, shorten
+from udamon.report.target_column import TargetColumn
+from udamon.report.terminal import Terminal, clock, fitted
 from udamon.report.wss import Series, WorkingSet
 from udamon.report.wss_queries import DEFINITIONS
 from udamon.text import Shown
@@ -71,16 +72,16 @@ def _shown(report: WorkingSet) -> Callable[[float], str]:
 def _owners(report: WorkingSet, catalog: Catalog, terminal: Terminal, top: int = 20) -> list[str]:
     owners, amount = report.owners or [], _shown(report)
     first = sorted(report.targets, key=lambda one: (-one.bytes["mean"], one.target or 0))
-    levels, many = ["min", "p50", "p90", "max", "mean"], len({owner.target for owner in owners}) > 1
-    rows = [["mapping", *(["target"] if many else []), *levels]]
+    levels = ["min", "p50", "p90", "max", "mean"]
+    whose = TargetColumn(catalog, (owner.target for owner in owners))
+    rows = [["mapping", *whose.title, *levels]]
     for one in first[:top]:
         owner = owners[one.target or 0]
-        whose = [shorten(catalog.target(owner.target).label, 14)] if many else []
-        rows.append([owner.place, *whose, *_told(one, levels, amount)])
+        rows.append([owner.place, *whose.cell(owner.target), *_told(one, levels, amount)])
     rest = len(first) - top
     guessed = any(owners[one.target or 0].guess for one in first[:top])
-    at = 1 + many
-    found, narrow = fitted(rows, f"{'<' * at}>>>>>", terminal.width, spare=(at, at + 3, at + 1))
+    at = 1 + whose.shown
+    found, narrow = fitted(rows, f"<{whose.align}>>>>>", terminal.width, spare=(at, at + 3, at + 1))
     return [
         *found,
         *narrow,
