@@ -34,7 +34,7 @@ from udamon.errors import RecordingError, UsageError
 from udamon.report import sampled, wss
 from udamon.report.grain import is_sampled
 from udamon.report.groups import between
-from udamon.report.heatmap import lines_of, span
+from udamon.report.heatmap import times_and_rows
 from udamon.report.levels import FEWEST, too_few
 from udamon.report.place import AddressPlace, Axis, sums
 from udamon.report.source import RecordingSource, double
@@ -102,10 +102,7 @@ def measure(source: RecordingSource, serve: float = 0.99, *, seed: int | None = 
     """
     if not 0 < serve <= 1:
         raise UsageError(f"--serve {serve:g} is no share of accesses; give one above 0 and up to 100%.")
-    begin, end = span(source)
-    lines = lines_of(source, ROWS)
-    if begin is None or end is None or not lines:
-        raise source.nothing()
+    begin, end, lines = times_and_rows(source, ROWS)
     moments = source.moments
     blocks = max(1, min(BLOCKS, moments // 2))
     places = [
