@@ -167,15 +167,7 @@ def measure(
     """
     owners = owners_of(source.recording) if by == "mapping" else None
     over = OVER_TIME if every else BINNED.format(bins=bins)
-    group = None
-    if definition in ("touched", "resident"):
-        group = groups.measure(
-            source,
-            lambda source: source.query(PERCENTILES),
-            LEVELS,
-            over,
-            resident=definition == "resident",
-        )
+    group = _group(source, over, definition)
     least: _ByTarget = {}
     most: _ByTarget = {}
     over_bounds: list[tuple[int, int]] = []
@@ -191,10 +183,7 @@ def measure(
     else:
         source.keep("snapshots", by_owner(source, owners, QUANTITIES[definition]))
         if least:
-            least = {None: least[None]}  # the others are of targets
-            catalog = Catalog(source.recording)
-            bounded = (n for n, owner in enumerate(owners) if catalog.upper_bound(owner.kind))
-            least |= dict.fromkeys(bounded, (0.0,) * len(LEVELS))
+            least = {None: least[None], **_least_of(owners, Catalog(source.recording))}
     series = [_series(row, least, most) for row in source.query(PERCENTILES)]
     if not series:
         raise source.nothing()
@@ -218,6 +207,20 @@ def measure(
         windows[3] > _UNEVEN * windows[2],
         span(source)[1] or 0,
     )
+
+
+def _group(source: RecordingSource, over: str, definition: str) -> GroupBounds | None:
+    """Bounds of the total; None where it is a plain sum."""
+    if definition not in ("touched", "resident"):
+        return None
+    resident = definition == "resident"
+    return groups.measure(source, lambda source: source.query(PERCENTILES), LEVELS, over, resident=resident)
+
+
+def _least_of(owners: Sequence[Owner], catalog: Catalog) -> _ByTarget:
+    """Lower bounds: 0 where others may have touched the owner's memory instead; without one the figure is exact."""
+    bounded = (number for number, owner in enumerate(owners) if catalog.upper_bound(owner.kind))
+    return dict.fromkeys(bounded, (0.0,) * len(LEVELS))
 
 
 def _bound(source: RecordingSource, snapshots: str, over: str) -> tuple[_ByTarget, list[int]]:
