@@ -52,6 +52,7 @@ LAYERS: list[tuple[set[str], str]] = [
     ({"extras"}, "optional dependencies, and how they are installed"),
     ({"errors"}, "what udamon raises on purpose"),
     ({"text"}, "whatever comes from outside, as text that a terminal shows and does not obey"),
+    ({"closing"}, "what a with statement closes"),
     ({"built"}, "which udamon this is: version, commit, package"),
     ({"__init__"}, "the version, and the names of the library, which are imported when they are used"),
 ]
@@ -83,7 +84,6 @@ file imports it inside a function (checked here too). Path under src/udamon -> p
 MAX_LINES = 400
 LONGER = {
     "native/_native.pyi": "an extension module has one stub",
-    "report/wss.py": "a report is one module: measure, document and render",
 }
 """Files that may have more lines, with the reason. Path under src/udamon -> reason."""
 

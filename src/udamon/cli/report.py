@@ -198,13 +198,13 @@ def shown(
 
 
 def _wss(args: argparse.Namespace, source: RecordingSource) -> Found:
-    from udamon.report import wss
+    from udamon.report import wss, wss_text
     from udamon.report.catalog import Catalog
     from udamon.report.terminal import Terminal
 
     report = wss.measure(source, args.definition, every=args.over_time, by=args.by)
     catalog = Catalog(source.recording)
-    return wss.document(report, catalog, over_time=args.over_time), lambda: wss.render(
+    return wss.document(report, catalog, over_time=args.over_time), lambda: wss_text.render(
         report, catalog, Terminal.of_stdout()
     )
 

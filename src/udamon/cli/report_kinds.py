@@ -106,14 +106,14 @@ def _nr_regions(args: argparse.Namespace, source: RecordingSource) -> Found:
 
 
 def _series(args: argparse.Namespace, source: RecordingSource, definition: str, by: str) -> Found:
-    from udamon.report import wss
+    from udamon.report import wss, wss_text
     from udamon.report.catalog import Catalog
     from udamon.report.terminal import Terminal
 
     report = wss.measure(source, definition, every=args.over_time, by=by)
     catalog = Catalog(source.recording)
     document = wss.document(report, catalog, over_time=args.over_time)
-    return document, lambda: wss.render(report, catalog, Terminal.of_stdout())
+    return document, lambda: wss_text.render(report, catalog, Terminal.of_stdout())
 
 
 def _mappings(args: argparse.Namespace, source: RecordingSource) -> Found:

@@ -8,14 +8,14 @@ import os
 import re
 import stat
 from collections.abc import Iterable
-from types import TracebackType
 
+from udamon.closing import Closing
 from udamon.errors import OutputError, UsageError
 from udamon.files.names import Identity, descriptor_of, resolved, shown
 from udamon.linux.open_files import remedy
 
 
-class OutputPlace:
+class OutputPlace(Closing):
     """A name for an output, checked; its directory is held open, so that it cannot become another one meanwhile.
 
     - A regular file is replaced with `force`, and refused without.
@@ -90,14 +90,6 @@ class OutputPlace:
         if self.directory >= 0:
             os.close(self.directory)
             self.directory = -1
-
-    def __enter__(self) -> OutputPlace:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _open_directory(self) -> None:
         head, self.name = os.path.split(self.path)

@@ -8,8 +8,8 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from types import TracebackType
 
+from udamon.closing import Closing
 from udamon.errors import OutputError
 from udamon.files import ending
 from udamon.linux.open_files import remedy
@@ -18,7 +18,7 @@ PREFIX = "udamon-locked-"
 """Of all of them, and of nothing else: earlier versions did not lock theirs, and may be running."""
 
 
-class TemporaryDirectory:
+class TemporaryDirectory(Closing):
     """A directory of mode 0700 below TMPDIR: `path`. `close` removes it with all that is in it.
 
     It is locked as long as this process lives, so one that nobody has locked was left by a process that was killed:
@@ -43,14 +43,6 @@ class TemporaryDirectory:
             ending.forget(self)
             os.close(self._fd)
             self._fd = -1
-
-    def __enter__(self) -> TemporaryDirectory:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _make(self, base: str, purpose: str) -> bool:
         """False where it was taken for left behind before it was locked."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -50,7 +51,39 @@ class TableRoots(Protocol):
         OSErrors."""
 
 
-class ByBtf:
+class _FromTask(ABC):
+    """From a task to its tables: by the offsets of mm in task_struct, and of pgd in mm_struct."""
+
+    _memory: KernelMemory
+    _mm: int
+    _pgd: int
+
+    @abstractmethod
+    def _task(self, number: int) -> int:
+        """The kernel address of a task by its number here. Raises ProcessLookupError, and other OSErrors."""
+
+    def own(self) -> int:
+        return self._root(int.from_bytes(self._memory.own_task()[self._mm : self._mm + 8], "little"))
+
+    def of(self, number: int) -> int:
+        for tried in range(_TRIES):
+            try:
+                return self._root(self._word(self._task(number) + self._mm))
+            except BadMemory:
+                if tried + 1 == _TRIES:
+                    raise
+        raise AssertionError
+
+    def _root(self, mm: int) -> int:
+        if not mm:
+            raise ProcessLookupError  # it ends, or is a thread of the kernel
+        return self._word(mm + self._pgd)
+
+    def _word(self, address: int) -> int:
+        return int.from_bytes(self._memory.read(address, 8), "little")
+
+
+class ByBtf(_FromTask):
     """Raises OSError or NotSupported when made."""
 
     name = "BTF"
@@ -68,26 +101,7 @@ class ByBtf:
         missing = [".".join(name).rstrip(".") for name, offset in self._at.items() if offset < 0]
         if missing:
             raise NotSupported(f"this kernel has no {', '.join(missing)}; use another --via.")
-
-    def own(self) -> int:
-        task = self._memory.own_task()
-        at = self._at["task_struct", "mm"]
-        return self._pgd(int.from_bytes(task[at : at + 8], "little"))
-
-    def of(self, number: int) -> int:
-        for tried in range(_TRIES):
-            try:
-                task = self._task(number)
-                return self._pgd(self._word(task + self._at["task_struct", "mm"]))
-            except BadMemory:
-                if tried + 1 == _TRIES:
-                    raise
-        raise AssertionError
-
-    def _pgd(self, mm: int) -> int:
-        if not mm:
-            raise ProcessLookupError  # it ends, or is a thread of the kernel
-        return self._word(mm + self._at["mm_struct", "pgd"])
+        self._mm, self._pgd = self._at["task_struct", "mm"], self._at["mm_struct", "pgd"]
 
     def _task(self, number: int) -> int:
         """The task that leads the thread group of that number in the own pid namespace, else the one that has it."""
@@ -126,11 +140,8 @@ class ByBtf:
             raise BadMemory("a struct pid makes no sense")
         return pid + self._at["pid", "numbers"] + level * self._at["upid", ""]
 
-    def _word(self, address: int) -> int:
-        return int.from_bytes(self._memory.read(address, 8), "little")
 
-
-class ByCalibration:
+class ByCalibration(_FromTask):
     """Raises OSError when made, BadMemory where nothing fits."""
 
     name = "calibration"
@@ -142,23 +153,6 @@ class ByCalibration:
         self._mm, self._pgd = self._tables(task, proves)
         alive = {int(name) for name in os.listdir(proc) if name.isdigit()}
         self._list, self._ids, self._leader = self._tasks(task, alive)
-
-    def own(self) -> int:
-        return self._root(int.from_bytes(self._memory.own_task()[self._mm : self._mm + 8], "little"))
-
-    def of(self, number: int) -> int:
-        for tried in range(_TRIES):
-            try:
-                return self._root(self._word(self._task(number) + self._mm))
-            except BadMemory:
-                if tried + 1 == _TRIES:
-                    raise
-        raise AssertionError
-
-    def _root(self, mm: int) -> int:
-        if not mm:
-            raise ProcessLookupError
-        return self._word(mm + self._pgd)
 
     def _tables(self, task: bytes, proves: Proves) -> tuple[int, int]:
         """Offsets of mm (which active_mm follows, and is the same of a process that runs) and of pgd."""
@@ -214,10 +208,10 @@ class ByCalibration:
             at = self._word(at)
         return own - offset, found
 
-    def _task(self, pid: int) -> int:
+    def _task(self, number: int) -> int:
         task = self._leader
         for _ in range(_MOST_TASKS):
-            if self._word(task + self._ids) >> 32 == pid:
+            if self._word(task + self._ids) >> 32 == number:
                 return task
             task = self._word(task + self._list) - self._list
             if task == self._leader:
@@ -232,4 +226,4 @@ class ByCalibration:
     def _word(self, address: int) -> int:
         if not self._in_kernel(address - address % 8):
             raise BadMemory(f"there is no kernel memory at {address:x}")
-        return int.from_bytes(self._memory.read(address, 8), "little")
+        return super()._word(address)

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from os import PathLike
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
 
+from udamon.closing import Closing
 from udamon.errors import UsageError
 from udamon.files.names import Identity
 from udamon.files.output import OutputFile
@@ -26,7 +26,7 @@ MAX_ROWS = 1 << 16
 MIN_MAX_SIZE = 1 << 16
 
 
-class Writer:
+class Writer(Closing):
     """Writes a recording to `path`, mode 0600; may be used from several threads.
 
     `metadata` joins the facts of udamon.record.metadata in the file's head. With `max_size` (bytes), FILE
@@ -113,14 +113,6 @@ class Writer:
                 self._file.append(self._stream.end())
             finally:
                 self._file.close()
-
-    def __enter__(self) -> Writer:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _head(self) -> bytes:
         return self._stream.head(self._metadata | {"part": self._part})

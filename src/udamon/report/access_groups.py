@@ -9,7 +9,8 @@ from typing import Any
 from udamon.report.access import Access, RegionLine, sign
 from udamon.report.catalog import Catalog, bounds_of
 from udamon.report.hot_cold import at_most_note
-from udamon.report.terminal import Terminal, clock, fitted, shorten
+from udamon.report.target_column import TargetColumn
+from udamon.report.terminal import Terminal, clock, fitted
 from udamon.text import Shown, lines
 from udamon.units import counted, format_share, format_size
 
@@ -93,17 +94,17 @@ def document(report: Access, found: Sequence[RegionGroup]) -> dict[str, Any]:
 def render(report: Access, found: Sequence[RegionGroup], catalog: Catalog, terminal: Terminal) -> Shown:
     """For people: a line a group, with a bar of its rate."""
     head = f"at {clock(report.time_ns - report.start_ns)}: {counted(len(report.lines), 'region')}, summed up"
-    many = len({group.target for group in found}) > 1 and any(group.mapping is not None for group in found)
-    rows = [["", *(["target"] if many else []), "regions", "size", "touched", catalog.rate_word, "age", ""]]
+    by_mapping = any(group.mapping is not None for group in found)
+    whose = TargetColumn(catalog, (group.target for group in found if by_mapping))
+    rows = [["", *whose.title, "regions", "size", "touched", catalog.rate_word, "age", ""]]
     for group in found:
         at_most = sign(group)
-        whose = [shorten(catalog.target(group.target).label, 14)] if many else []
         rows.append([
-            group.label, *whose, str(group.regions), format_size(group.size),
+            group.label, *whose.cell(group.target), str(group.regions), format_size(group.size),
             at_most + format_size(group.touched), format_share(group.rate, at_most), clock(group.age_ns),
             terminal.bar(group.rate, 8),
         ])  # fmt: skip
     note = ["", at_most_note()] if any(map(sign, found)) else []
-    at = 1 + many
-    shown, narrow = fitted(rows, f"{'<' * at}>>>>><", terminal.width, spare=(at + 5, at, at + 4))
+    at = 1 + whose.shown
+    shown, narrow = fitted(rows, f"<{whose.align}>>>>><", terminal.width, spare=(at + 5, at, at + 4))
     return lines([head, "", *shown, *narrow, *note])

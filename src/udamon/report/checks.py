@@ -30,6 +30,7 @@ COLD = f"""
 """
 SPANS = "SELECT sum(low), sum(high), sum(there) FROM ({spans}) AS spans WHERE time >= {edge}"
 GRAIN = "refs tells how much of a mapping was accessed, and not for how long the rest of it was not"
+SAMPLED = "it is estimated from checks of single pages"
 RATES = "rates are estimated from looks at growing spans"
 FEW = ", of which the first windows have few; leave them out with --time 2s-max, or give --level p90"
 LENGTH = 'SELECT max(time) - min("begin"), count(DISTINCT seq) FROM regions'
@@ -151,8 +152,14 @@ def _sizes(
     unbounded: str | None = None,
 ) -> Iterator[tuple[LimitKind, Figure, float]]:
     by_reads = int(report.definition == "touched")
-    sampled_why = f"{wss.SAMPLED}{FEW if level == 'max' else ''}"
-    why = right_size.SHARED if report.group is not None else sampled_why if report.sampled else wss.OTHERS
+    sampled_why = f"{SAMPLED}{FEW if level == 'max' else ''}"
+    why = (
+        right_size.SHARED
+        if report.group is not None
+        else sampled_why
+        if report.sampled
+        else right_size.OTHERS
+    )
     figure = Figure.between(*report.bounds(level), why)
     if level in PERCENTS and report.why is not None:
         figure = Figure(None, None, report.why)
@@ -252,9 +259,9 @@ def _rates(source: RecordingSource, limits: CheckLimits) -> Iterator[tuple[Limit
                 figure = Figure.estimated(use.rate, report.why)
             elif known:
                 least, most = (sum(side) / there for side in zip(*known, strict=True))
-                figure = Figure.within(least, most, RATES if report.rates else wss.SAMPLED, use.rate)
+                figure = Figure.within(least, most, RATES if report.rates else SAMPLED, use.rate)
             else:
-                figure = Figure.between(sure / there, use.heat / there, wss.OTHERS)
+                figure = Figure.between(sure / there, use.heat / there, right_size.OTHERS)
             yield kind, figure, limit
 
 

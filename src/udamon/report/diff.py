@@ -19,10 +19,11 @@ from udamon.report.hot_cold import Use, amounts, at_most_note
 from udamon.report.levels import LEVELS, PERCENTS
 from udamon.report.source import RecordingSource
 from udamon.report.terminal import Terminal, clock, fitted
+from udamon.report.wss_queries import LENGTHS
 from udamon.text import Shown, ours
 from udamon.units import format_range, format_share, format_size, from_to
 
-WINDOW = f"SELECT avg(length) FROM ({wss.LENGTHS}) AS moments"
+WINDOW = f"SELECT avg(length) FROM ({LENGTHS}) AS moments"
 _ALIKE = 1.2
 """Windows that differ by less are of one length: those of a budget vary."""
 

@@ -232,7 +232,7 @@ def measure(
 ) -> GroupBounds | None:  # fmt: skip
     """Bounds of the touched bytes (of the resident ones, with `resident`); None where a total is a plain sum.
 
-    `percentiles` answers for a table `snapshots` as udamon.report.wss has it, `over_time` is its query. Raises
+    `percentiles` answers for a table `snapshots` as udamon.report.wss_queries has it, `over_time` is its query. Raises
     RecordingError when there is no snapshot.
     """
     if not needed(source):

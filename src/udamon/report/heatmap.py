@@ -63,10 +63,7 @@ class Heatmap:
 
 def measure(source: RecordingSource, rows: int, columns: int) -> Heatmap:
     """About `rows` x exactly `columns` cells over all that the filters leave. RecordingError if nothing."""
-    begin, end = span(source)
-    lines = lines_of(source, rows)
-    if begin is None or end is None or not lines:
-        raise source.nothing()
+    begin, end, lines = times_and_rows(source, rows)
     cells: list[list[float | None]] = [[None] * columns for _ in lines]
     for line, column, rate in cells_of(source, lines, begin, end, columns):
         cells[line][column] = rate
@@ -82,8 +79,17 @@ def span(source: RecordingSource) -> tuple[int | None, int | None]:
     return begin, end
 
 
-def lines_of(source: RecordingSource, rows: int) -> list[PictureRow]:
-    """About `rows` rows for all memory that the filters leave, in address order; none for none."""
+def times_and_rows(source: RecordingSource, rows: int) -> tuple[int, int, list[PictureRow]]:
+    """The begin of the first window, the end of the last one, ns, and about `rows` rows for all memory that the filters
+    leave, in address order. Raises RecordingError where they leave nothing."""
+    begin, end = span(source)
+    lines = _lines_of(source, rows)
+    if begin is None or end is None or not lines:
+        raise source.nothing()
+    return begin, end, lines
+
+
+def _lines_of(source: RecordingSource, rows: int) -> list[PictureRow]:
     mappings = history_of(source.recording)
     bands = []
     # What filters leave may be in none of the few snapshots.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from udamon.report import heatmap, hot_cold, info, phases, wss
+from udamon.report import heatmap, hot_cold, info, phases, wss, wss_text
 from udamon.report.catalog import Catalog
 from udamon.report.diff import footprint_of
 from udamon.report.source import RecordingSource
@@ -54,8 +54,8 @@ def render(report: Holistic, catalog: Catalog, terminal: Terminal) -> Shown:
     """For people: one after the other."""
     first, *others = (
         info.render(report.about, terminal),
-        wss.render(report.working_set, catalog, terminal),
-        wss.render(report.footprint, catalog, terminal),
+        wss_text.render(report.working_set, catalog, terminal),
+        wss_text.render(report.footprint, catalog, terminal),
         phases.render(report.phases, catalog, terminal),
         hot_cold.render(report.mappings, catalog, terminal, top=5),
         heatmap.render(report.heatmap, catalog, terminal),

@@ -21,6 +21,7 @@ from udamon.report.owners import Owner, OwnerPart, owners_of, places_of
 from udamon.report.place import Axis, sums
 from udamon.report.sampled import TouchedMeans
 from udamon.report.source import RecordingSource, double
+from udamon.report.target_column import TargetColumn
 from udamon.report.terminal import Terminal, clock, fitted, shorten
 from udamon.text import Shown, ours
 from udamon.units import format_share, format_size
@@ -286,25 +287,23 @@ def render(report: Mappings, catalog: Catalog, terminal: Terminal, top: int = 10
             else "this recording has no names of memory"
         )
         return text.lines([f"no mapping is known: {why}"])
-    many = len({line.owner.target for line in report.lines}) > 1
+    whose = TargetColumn(catalog, (line.owner.target for line in report.lines))
     parts: list[str] = []
     tables = (("hottest", report.hottest(top)), ("coldest", report.coldest(top)))
     for title, lines in tables:
         if not lines:
             parts += [f"{title}: nothing was accessed" if title == "hottest" else f"{title}: none", ""]
             continue
-        rows = [
-            ["mapping", *(["target"] if many else []), "resident", "touched", catalog.rate_word, "idle", ""]
-        ]
+        rows = [["mapping", *whose.title, "resident", "touched", catalog.rate_word, "idle", ""]]
         for line in lines:
-            owner, at_most = catalog.target(line.owner.target), _at_most(line, catalog)
+            at_most = _at_most(line, catalog)
             rows.append([
-                line.owner.place, *([shorten(owner.label, 14)] if many else []),
+                line.owner.place, *whose.cell(line.owner.target),
                 format_size(line.use.resident), at_most + format_size(line.use.touched),
                 format_share(line.use.rate, at_most), _idle(line, report), terminal.bar(line.use.rate, 10),
             ])  # fmt: skip
         idle, bar = len(rows[0]) - 2, len(rows[0]) - 1
-        shown, narrow = fitted(rows, "<<>>>><" if many else "<>>>><", terminal.width, spare=(bar, idle))
+        shown, narrow = fitted(rows, f"<{whose.align}>>>><", terminal.width, spare=(bar, idle))
         parts += [f"{title} {len(lines)} of {len(report.lines)} mappings", *shown, *narrow, ""]
         if title == "hottest":
             parts += _offsets(lines)

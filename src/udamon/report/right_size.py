@@ -34,7 +34,7 @@ from udamon.errors import RecordingError, UsageError
 from udamon.report import sampled, wss
 from udamon.report.grain import is_sampled
 from udamon.report.groups import between
-from udamon.report.heatmap import lines_of, span
+from udamon.report.heatmap import times_and_rows
 from udamon.report.levels import FEWEST, too_few
 from udamon.report.place import AddressPlace, Axis, sums
 from udamon.report.source import RecordingSource, double
@@ -54,6 +54,7 @@ SUMMED = """
         FROM ({placed}) AS placed
     ) AS densities GROUP BY block, first, last
 """
+OTHERS = "what other processes touch of files and shared memory counts, too"
 ALIKE = "refs tells how much of a mapping was accessed, and not whether it was the same pages in every window"
 ESTIMATED = "which memory was accessed how often is estimated from checks of single pages, and no bounds of this follow"
 SHARED = "several mappings have the same pages, and which of them were accessed is not known"
@@ -101,10 +102,7 @@ def measure(source: RecordingSource, serve: float = 0.99, *, seed: int | None = 
     """
     if not 0 < serve <= 1:
         raise UsageError(f"--serve {serve:g} is no share of accesses; give one above 0 and up to 100%.")
-    begin, end = span(source)
-    lines = lines_of(source, ROWS)
-    if begin is None or end is None or not lines:
-        raise source.nothing()
+    begin, end, lines = times_and_rows(source, ROWS)
     moments = source.moments
     blocks = max(1, min(BLOCKS, moments // 2))
     places = [
@@ -138,7 +136,7 @@ def measure(source: RecordingSource, serve: float = 0.99, *, seed: int | None = 
     low, high = bounds(serve)
     interval, why = None, None
     if low != high:
-        why = SHARED if group is not None else ALIKE if least == mean else f"{ALIKE}; {wss.OTHERS}"
+        why = SHARED if group is not None else ALIKE if least == mean else f"{ALIKE}; {OTHERS}"
     elif moments < FEWEST:
         why = too_few(moments, "an interval of confidence")
     elif seed is not None:

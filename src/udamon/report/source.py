@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import count
-from types import TracebackType
 from typing import Any
 
+from udamon.closing import Closing
 from udamon.errors import CannotError, RecordingError, UsageError
 from udamon.files.ending import uninterrupted
 from udamon.files.temporary import TemporaryDirectory
@@ -81,7 +81,7 @@ def _not_started(error: Exception) -> CannotError:
     )
 
 
-class RecordingSource:
+class RecordingSource(Closing):
     """A recording with filters, ready for queries over the view `regions` (udamon.report.filters).
 
     `shared_regions` is the same with what is known of others who have the same pages. Each query streams the file
@@ -287,14 +287,6 @@ class RecordingSource:
         self._db.close()
         if self._spill is not None:
             self._spill.close()
-
-    def __enter__(self) -> RecordingSource:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _wanted(self) -> Sequence[tuple[int, int, int]]:
         pattern = self.filters.mapping

@@ -17,8 +17,8 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 
+from udamon.closing import Closing
 from udamon.errors import NotSupported, OutOfFiles
 from udamon.files.temporary import TemporaryDirectory
 from udamon.linux.open_files import room
@@ -70,7 +70,7 @@ class _Process:
         self.losses: Losses | None = None
 
 
-class Collector:
+class Collector(Closing):
     """Listens from the start; `environment` is for the command, then `poll` some times a second, and `finish`.
 
     `mean` is the mean gap between samples, bytes. Raises NotSupported, OutputError.
@@ -142,14 +142,6 @@ class Collector:
         self._processes.clear()
         self._socket.close()
         self._directory.close()
-
-    def __enter__(self) -> Collector:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _accept(self) -> None:
         begin = time.monotonic()

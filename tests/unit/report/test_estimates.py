@@ -16,7 +16,7 @@ from udamon.cli import check
 from udamon.core.group_total import group_total
 from udamon.model import Snapshot
 from udamon.record.reader import Recording
-from udamon.report import diff, groups, phases, right_size, wss
+from udamon.report import checks, diff, groups, phases, right_size, wss, wss_text
 from udamon.report.catalog import Catalog
 from udamon.report.filters import Filters
 from udamon.report.page import curves
@@ -75,11 +75,11 @@ def test_percentiles_have_those_of_the_bounds(file: Recording) -> None:
 
 def test_the_text_says_that_it_is_an_estimate(file: Recording) -> None:
     for width in (60, 80, 120):
-        text = wss.render(report_of(file), Catalog(file), Terminal(width, 0, True))
+        text = wss_text.render(report_of(file), Catalog(file), Terminal(width, 0, True))
         assert "3.0 MiB  2.0 MiB to 4.0 MiB" in text
         assert "bounds of 95 % confidence" in " ".join(text.split())
         assert max(map(len, text.splitlines())) <= width
-    moments = wss.render(report_of(file, every=True), Catalog(file), Terminal(80, 0, False))
+    moments = wss_text.render(report_of(file, every=True), Catalog(file), Terminal(80, 0, False))
     assert "3.0 MiB  0 B to 8.0 MiB" in moments
 
 
@@ -87,7 +87,7 @@ def test_the_text_says_that_it_is_an_estimate(file: Recording) -> None:
 def test_of_a_part_of_a_target_no_bounds_are_known(file: Recording, filters: Filters) -> None:
     report = report_of(file, filters)
     assert report.total.bounds is None
-    text = wss.render(report, Catalog(file), Terminal(80, 0, True))
+    text = wss_text.render(report, Catalog(file), Terminal(80, 0, True))
     assert "of unknown error" in text
 
 
@@ -103,7 +103,7 @@ def test_an_estimate_without_bounds_says_so(tmp_path: Path, via: str, policy: st
     report = report_of(recording)
     assert report.sampled
     assert report.total.bounds is None
-    assert "of unknown error." in wss.render(report, Catalog(recording), Terminal(80, 0, True))
+    assert "of unknown error." in wss_text.render(report, Catalog(recording), Terminal(80, 0, True))
 
 
 @pytest.mark.parametrize("via", ["refs", "softdirty", "pte"])
@@ -113,7 +113,7 @@ def test_what_was_measured_is_no_estimate(tmp_path: Path, via: str) -> None:
     )
     report = report_of(recording)
     assert not report.sampled
-    assert "estimate" not in wss.render(report, Catalog(recording), Terminal(80, 0, True))
+    assert "estimate" not in wss_text.render(report, Catalog(recording), Terminal(80, 0, True))
 
 
 def test_targets_that_may_share_memory_have_the_widest_bounds(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_limits_between_the_bounds_are_not_decided(
     check.configure(parser)
     assert check.run(parser.parse_args([str(file.path), *words, "--json"])) == status
     (one,) = json.loads(capsys.readouterr().out)["checks"]
-    assert (one["why"] or "").startswith(wss.SAMPLED) == (status == 3)
+    assert (one["why"] or "").startswith(checks.SAMPLED) == (status == 3)
     assert ("--time 2s-max" in (one["why"] or "")) == (words == ("--max-wss", "5MiB")), "what to do"
 
 

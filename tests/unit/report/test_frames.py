@@ -11,7 +11,7 @@ import pytest
 from tests.unit.report.test_wss import START, snap
 from tests.unit.snapshots import recorded
 from udamon.model import Event, Sharing, Snapshot
-from udamon.report import access, access_groups, diff, wss
+from udamon.report import access, access_groups, diff, wss, wss_text
 from udamon.report.catalog import Catalog
 from udamon.report.filters import Filters
 from udamon.report.source import RecordingSource
@@ -51,7 +51,9 @@ def test_where_frames_were_counted(
         *(shot(seq, target, (2 - target) * MIB) for seq in (1, 2) for target in (0, 1)),
     ]
     with RecordingSource(recorded(tmp_path / "a", shots, via="refs"), filters) as source:
-        text = wss.render(wss.measure(source), Catalog(source.recording), Terminal(80, 0, False)).splitlines()
+        text = wss_text.render(
+            wss.measure(source), Catalog(source.recording), Terminal(80, 0, False)
+        ).splitlines()
     assert [line for line in text if "rames" in line] == ([] if said is None else [said])
 
 
@@ -92,7 +94,7 @@ def test_mappings_of_several_processes_are_told_with_whose_they_are(tmp_path: Pa
     ]
     recording = recorded(tmp_path / "a", steps, via="refs")
     with RecordingSource(recording) as source:
-        working_set = wss.render(
+        working_set = wss_text.render(
             wss.measure(source, by="mapping"), Catalog(recording), Terminal(120, 0, False)
         )
         moment = access.measure(source)

@@ -14,7 +14,7 @@ from udamon.errors import RecordingError, UsageError
 from udamon.model import Event, Sharing, Snapshot
 from udamon.record.reader import Recording
 from udamon.record.writer import Writer
-from udamon.report import wss
+from udamon.report import wss, wss_text
 from udamon.report.catalog import Catalog
 from udamon.report.filters import Filters
 from udamon.report.source import RecordingSource
@@ -78,7 +78,7 @@ def test_the_curve_ends_where_the_recording_does(tmp_path: Path) -> None:
     recording = record(tmp_path / "a", [one(seq, 4096) for seq in range(250)])
     with RecordingSource(recording) as source:
         report = wss.measure(source)
-    axis = wss.render(report, Catalog(recording), Terminal(80, 0, False)).splitlines()[-1]
+    axis = wss_text.render(report, Catalog(recording), Terminal(80, 0, False)).splitlines()[-1]
     assert axis.split("(")[0].split() == ["100", "ms"]
     assert " 25 s" in axis
 
@@ -180,7 +180,7 @@ def test_document_and_text(tmp_path: Path) -> None:
     ]
     assert found["over_time"][1] == {"time": 1000.2, "bytes": 2 << 20}
     for blocks in (True, False):
-        text = wss.render(report, catalog, Terminal(80, 0, blocks))
+        text = wss_text.render(report, catalog, Terminal(80, 0, blocks))
         assert "2.0 MiB" in text
         assert max(map(len, text.splitlines())) <= 80
         assert blocks or text.isascii()
@@ -197,7 +197,7 @@ def test_percentiles_take_twenty_windows(tmp_path: Path) -> None:
         )
         assert (found["why"] is None) == told
         assert found["bytes"]["max"] == found["bytes"]["mean"] == 4096
-        text = wss.render(report, catalog, Terminal(80, 0, False))
+        text = wss_text.render(report, catalog, Terminal(80, 0, False))
         assert ("p50 " in text) == ("19 windows are too few" not in text) == told
         assert report.bounds("p50") == (4096, 4096)
 
@@ -236,7 +236,7 @@ def test_what_refs_is_not_sure_of_is_told_as_bounds(tmp_path: Path) -> None:
         with RecordingSource(recording) as source:
             report = wss.measure(source)
         found = wss.document(report, Catalog(recording))
-        text = wss.render(report, Catalog(recording), Terminal(80, 0, False))
+        text = wss_text.render(report, Catalog(recording), Terminal(80, 0, False))
         assert found["targets"][0]["bounds"] == found["bounds"]
         if low is None:
             assert found["bounds"] is None
@@ -246,9 +246,9 @@ def test_what_refs_is_not_sure_of_is_told_as_bounds(tmp_path: Path) -> None:
         assert (found["bytes"]["min"], found["bytes"]["max"]) == (40 * page, 59 * page)
         assert report.bounds("max") == (low, 59 * page)
         assert "  min   between 40.0 KiB and 160.0 KiB  " in re.sub("  +between", "   between", text)
-        assert wss.BETWEEN in text
+        assert wss_text.BETWEEN in text
         over_time = wss.document(report, Catalog(recording), over_time=True)["over_time"]
         assert {moment["low"] for moment in over_time} == {low}
         assert all(moment["high"] == moment["bytes"] for moment in over_time)
-        moments = wss.render(replace(report, every=True), Catalog(recording), Terminal(80, 0, False))
+        moments = wss_text.render(replace(report, every=True), Catalog(recording), Terminal(80, 0, False))
         assert re.search(r"0\.10 s.* ≤160\.0 KiB", moments)

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, NoReturn, Protocol, Self
 
 from udamon import extras
+from udamon.closing import Closing
 from udamon.errors import CannotError, UdamonError, UsageError, is_defect
 from udamon.files.ending import uninterrupted
 from udamon.files.temporary import TemporaryDirectory
@@ -91,20 +92,7 @@ def _refuse_bytes(store: Store, engine: str) -> None:
         )
 
 
-class _Closing:
-    def close(self) -> None:
-        raise NotImplementedError
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class DuckEngine(_Closing):
+class DuckEngine(Closing):
     """DuckDB. Objects of a bucket are read by obstore, the parts of them that a query needs."""
 
     name = "duckdb"
@@ -195,7 +183,7 @@ class DuckEngine(_Closing):
         return _trouble("DuckDB", error, CannotError if isinstance(error, self._no_room) else EngineFailed)
 
 
-class SparkEngine(_Closing):
+class SparkEngine(Closing):
     """Spark, in this process (local), on a cluster, or as spark-submit started it.
 
     Files of a directory are read by Spark itself, which must find them under the same path on every worker. Objects of

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import log2
 
 from udamon.report.cells import cells_of
-from udamon.report.heatmap import lines_of, span
+from udamon.report.heatmap import times_and_rows
 from udamon.report.layout import PictureRow
 from udamon.report.source import RecordingSource
 
@@ -36,10 +36,7 @@ def measure(source: RecordingSource, rows: int, columns: int) -> Picture:
 
     Cells are means by bytes and time. Raises RecordingError when there is no snapshot.
     """
-    begin, end = span(source)
-    lines = lines_of(source, rows)
-    if begin is None or end is None or not lines:
-        raise source.nothing()
+    begin, end, lines = times_and_rows(source, rows)
     columns = max(1, min(columns, source.moments))
     rates = bytearray([NOTHING]) * (columns * len(lines))
     ages = bytearray(columns * len(lines))
