@@ -9,12 +9,10 @@ to rest, whole, on one of them. So what moved is told by where the pages were an
 from __future__ import annotations
 
 import errno
-import signal
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from udamon.acting.view import MappingPiece
 from udamon.core.scheme import ActionRequest, Destination
@@ -28,6 +26,9 @@ destination."""
 
 _ROUNDS = 3
 _NO_NODE = {errno.ENODEV, errno.EACCES, errno.EINVAL}
+_THREAD_ENDED = {errno.ESRCH, errno.EINVAL}  # EINVAL: it is still listed, but has no memory
+
+_Answer = TypeVar("_Answer")
 
 
 class MigrationUnit(NamedTuple):
@@ -38,15 +39,15 @@ class MigrationUnit(NamedTuple):
     node: int
 
 
-def migrate(pidfd: int, pid: int, units: Iterable[MigrationUnit], *, shared: bool) -> int:
+def migrate(number: Callable[[], int], units: Iterable[MigrationUnit], *, shared: bool) -> int:
     """Bytes that it moved to another node. `shared`: also what other processes map. `units` by address. Raises OSError:
     ESRCH, EPERM.
 
-    move_pages takes a pid, not a pidfd, and the number may become another process's. So before each call the pidfd
-    tells that this process has not been collected, until when the number stays its own.
+    move_pages takes the number of a thread, not a pidfd, and it may become another process's. So `number` is asked
+    before each call: that of a thread that has the memory of this very process. Raises ProcessLookupError.
     """
     rounds = groupby(units, key=lambda unit: unit.address // ROUND)
-    return sum(_moved(pidfd, pid, list(part), shared) for _, part in rounds)
+    return sum(_moved(number, list(part), shared) for _, part in rounds)
 
 
 def units(
@@ -94,10 +95,9 @@ def _folios(start: int, end: int, huge: Sequence[Range]) -> Iterator[tuple[int, 
         start += size
 
 
-def _moved(pidfd: int, pid: int, part: Sequence[MigrationUnit], shared: bool) -> int:
+def _moved(number: Callable[[], int], part: Sequence[MigrationUnit], shared: bool) -> int:
     addresses = [unit.address for unit in part]
-    _require(pidfd)
-    before = nodes_of(pid, addresses)
+    before = _nodes(number, addresses)
     by_node = defaultdict(list)
     for unit, now in zip(part, before, strict=True):
         if now >= 0 and now != unit.node:
@@ -105,9 +105,8 @@ def _moved(pidfd: int, pid: int, part: Sequence[MigrationUnit], shared: bool) ->
     if not by_node:
         return 0
     for node, waiting in by_node.items():
-        _move_to(pidfd, pid, node, waiting, shared)
-    _require(pidfd)
-    after = nodes_of(pid, addresses)
+        _move_to(number, node, waiting, shared)
+    after = _nodes(number, addresses)
     return sum(
         unit.size
         for unit, was, now in zip(part, before, after, strict=True)
@@ -115,25 +114,38 @@ def _moved(pidfd: int, pid: int, part: Sequence[MigrationUnit], shared: bool) ->
     )
 
 
-def _move_to(pidfd: int, pid: int, node: int, waiting: list[int], shared: bool) -> None:
+def _move_to(number: Callable[[], int], node: int, pages: Sequence[int], shared: bool) -> None:
     """A call ends where a page fails, so the rest is tried again as long as that moves anything."""
     for _ in range(_ROUNDS):
-        _require(pidfd)
         try:
-            move(pid, waiting, node, shared=shared)
+            _move(number, pages, node, shared)
         except OSError as error:
             if error.errno in _NO_NODE:
                 return
             if error.errno != errno.ENOMEM:  # the node is full: some may have found room
                 raise
-        after = nodes_of(pid, waiting)
-        left = [address for address, now in zip(waiting, after, strict=True) if now >= 0 and now != node]
-        if not left or len(left) == len(waiting):
+        after = _nodes(number, pages)
+        left = [address for address, now in zip(pages, after, strict=True) if now >= 0 and now != node]
+        if not left or len(left) == len(pages):
             return
-        waiting = left
+        pages = left
 
 
-def _require(pidfd: int) -> None:
-    """Raises ProcessLookupError when the process was collected."""
-    with suppress(PermissionError):  # it is there
-        signal.pidfd_send_signal(pidfd, 0)
+def _nodes(number: Callable[[], int], pages: Sequence[int]) -> Sequence[int]:
+    return _by_thread(number, lambda tid: nodes_of(tid, pages))
+
+
+def _move(number: Callable[[], int], pages: Sequence[int], node: int, shared: bool) -> None:
+    _by_thread(number, lambda tid: move(tid, pages, node, shared=shared))
+
+
+def _by_thread(number: Callable[[], int], call: Callable[[int], _Answer]) -> _Answer:
+    """What `call` answers by a number; by another one where that thread ended meanwhile and another has the memory."""
+    tid = number()
+    while True:
+        try:
+            return call(tid)
+        except OSError as error:
+            if error.errno not in _THREAD_ENDED or (other := number()) == tid:
+                raise
+            tid = other

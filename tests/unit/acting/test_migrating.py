@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from udamon.acting import migrating
-from udamon.acting.migrating import migrate, units
+from udamon.acting.migrating import MigrationUnit, migrate, units
 from udamon.acting.view import MappingPiece
 from udamon.core.scheme import Action, ActionRequest, Destination
 from udamon.model import HUGE_PAGE_SIZE, PAGE_SIZE, Range
@@ -32,7 +33,6 @@ class Nodes:
         self.node = {first: node for (first, _), node in zip(folios, nodes, strict=True)}
         monkeypatch.setattr(migrating, "nodes_of", lambda pid, pages: [self.of(page) for page in pages])
         monkeypatch.setattr(migrating, "move", self.move)
-        monkeypatch.setattr(migrating, "_require", lambda pidfd: None)
 
     def of(self, page: int) -> int:
         return self.node[self.folio_of[page]]
@@ -74,10 +74,10 @@ def test_what_moved_is_what_is_elsewhere(
         kernel = Nodes(folios, [nodes.randrange(2) for _ in folios], patched)  # type: ignore[attr-defined]
         before = dict(kernel.node)
         taken = [Range(mapped.start, mapped.end)]
-        moved = migrate(0, os.getpid(), units(taken, wholes, [mapped], request), shared=False)
+        moved = migrate(os.getpid, units(taken, wholes, [mapped], request), shared=False)
         sizes = dict(folios)
         assert moved == sum(sizes[first] for first, node in kernel.node.items() if node != before[first])
-        assert migrate(0, os.getpid(), units(taken, wholes, [mapped], request), shared=False) == 0
+        assert migrate(os.getpid, units(taken, wholes, [mapped], request), shared=False) == 0
 
 
 def test_unknown_huge_pages_are_spread_as_wholes() -> None:
@@ -89,3 +89,24 @@ def test_unknown_huge_pages_are_spread_as_wholes() -> None:
     assert [unit.node for unit in found[: 4 * IN_BLOCK : IN_BLOCK]] == [0, 1, 0, 1]
     assert [unit.node for unit in found[1 : 4 * IN_BLOCK : IN_BLOCK]] == [0, 1, 0, 1]
     assert [unit.node for unit in found[4 * IN_BLOCK :]] == [0, 1]
+
+
+@pytest.mark.parametrize("error", [errno.ESRCH, errno.EINVAL])
+def test_a_thread_that_ends_meanwhile(error: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another one that has the memory is asked; where there is none, the process has ended."""
+    numbers = iter([1, 2, 2, 2, 2])
+
+    def of(thread: int) -> int:
+        if thread == 1:
+            raise OSError(error, os.strerror(error))
+        return 0
+
+    with pytest.MonkeyPatch.context() as patched:
+        kernel = Nodes([(BASE, PAGE_SIZE)], [0], patched)
+        patched.setattr(
+            migrating, "nodes_of", lambda thread, pages: [of(thread) or kernel.of(p) for p in pages]
+        )
+        unit = MigrationUnit(BASE, PAGE_SIZE, 1)
+        assert migrate(lambda: next(numbers), [unit], shared=False) == PAGE_SIZE
+        with pytest.raises(OSError, match=os.strerror(error)):
+            migrate(lambda: 1, [unit], shared=False)
