@@ -19,8 +19,9 @@ from collections.abc import Callable, Sequence
 from udamon.acting.advising import advise_all
 from udamon.acting.base import Applied
 from udamon.acting.exclusions import LEAVE_ALL, Exclusions
+from udamon.acting.folios import by_huge_pages
 from udamon.acting.left_alone import LeftAlone, UniqueRanges
-from udamon.acting.migrating import migrate, units
+from udamon.acting.migrating import migrate, nodes, units
 from udamon.acting.page_filters import PageFilters
 from udamon.acting.pages import (  # fmt: skip
     ENTRY,
@@ -258,12 +259,13 @@ class VaddrActor:
     def _migrate(
         self, view: View, pieces: Sequence[MappingPiece], found: PageVerdicts, request: ActionRequest
     ) -> Applied:
-        wholes = huge(view.page_map, found.taken)
-        if wholes is None:
-            wholes = self._filters.huge(view.page_map, found.taken)
+        if len(nodes(request)) > 1:
+            split = self._filters.folios(view.page_map)
+        else:
+            split = by_huge_pages(huge(view.page_map, found.taken) or ())
         moved = migrate(
             lambda: memory_thread(view.process, self._roots.proc),
-            units(found.taken, wholes, pieces, request),
+            units(found.taken, pieces, request, split),
             shared=not self._exclusions.shared,
         )
         return Applied(moved, 0, moved)
