@@ -20,16 +20,16 @@ import os
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 
+from udamon.acting.folios import SplitIntoFolios, by_frames, unknown
 from udamon.acting.pages import REJECTED, PageTest, TopByteTest
 from udamon.core.scheme import ActionRequest, Filter, FilterType
 from udamon.errors import CannotError
 from udamon.linux import features
 from udamon.linux.cgroup.memory import memory_cgroup
 from udamon.linux.frame_files import ACTIVE, FrameWords, IdleBits, folio_sizes
-from udamon.linux.pagemap import ENTRY_FRAME, ENTRY_PRESENT, page_map_entry
+from udamon.linux.pagemap import ENTRY_FRAME
 from udamon.linux.roots import Roots
-from udamon.model import HUGE_PAGE_SIZE, PAGE_SIZE, Range
-from udamon.ranges import huge_blocks
+from udamon.model import PAGE_SIZE
 
 _PRESENT_SHIFT, _FILE_SHIFT = 63, 61
 _BY_TOP_BYTE = {FilterType.ANON, FilterType.UNMAPPED}
@@ -62,26 +62,13 @@ class PageFilters:
             self._tests[request, spare_shared] = self._made(request, spare_shared)
         return self._tests[request, spare_shared]
 
-    def huge(self, page_map: int, ranges: Sequence[Range]) -> list[Range] | None:
-        """Where huge pages lie, by the flags of their frames (microseconds for each 2 MiB); None where the page map
-        or the flags may not be read. Raises OSError."""
+    def folios(self, page_map: int) -> SplitIntoFolios:
+        """Tells folios as far as frames and their flags may be read. Raises OSError."""
         try:
             flags = self._file("kpageflags")
         except OSError:
-            return None
-        frames = {}
-        for address in (start for part in ranges for start in huge_blocks(part)):
-            entry = page_map_entry(page_map, address)
-            if entry & ENTRY_PRESENT:
-                frames[address] = entry & ENTRY_FRAME
-        if not all(frames.values()):
-            return None
-        sizes = folio_sizes(flags, frames.values())
-        return [
-            Range(address, address + HUGE_PAGE_SIZE)
-            for address, frame in frames.items()
-            if sizes.get(frame) == HUGE_PAGE_SIZE // PAGE_SIZE
-        ]
+            return unknown
+        return by_frames(page_map, flags, self._roots.sys)
 
     def close(self) -> None:
         """Idempotent."""

@@ -14,6 +14,18 @@ NEEDS_KERNEL = {
     Action.LRU_PRIO: "no system call makes another process's pages active",
 }
 _ADVICE = {Action.LRU_DEPRIO: "cold"}
+MAIN_ENDED = "of processes whose main thread has ended"
+"""Why memory was left alone: process_madvise goes by the main thread, and that has no memory any more."""
+
+EXPLAINED = {
+    MAIN_ENDED: (
+        "some memory was left alone because the main thread of its process has ended before others, and the kernel "
+        "takes advice about a process by its main thread alone; let the program keep that thread until the others end "
+        "(pthread_join), or reclaim from its whole control group (udamon reclaim --cgroup PATH --by cgroup)."
+    )
+}
+"""A sentence for reasons why memory was left alone that need one."""
+
 _NOT_BY_PAGE = {
     Action.WILLNEED: "willneed is about pages that are not there, which no page filter can test",
 }

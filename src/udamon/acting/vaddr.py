@@ -11,6 +11,7 @@ A page that the target wants back between call and second look counts as not mov
 from __future__ import annotations
 
 import errno
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,10 +19,12 @@ from collections.abc import Callable, Sequence
 from udamon.acting.advising import advise_all
 from udamon.acting.base import Applied
 from udamon.acting.exclusions import LEAVE_ALL, Exclusions
+from udamon.acting.folios import by_huge_pages
 from udamon.acting.left_alone import LeftAlone, UniqueRanges
-from udamon.acting.migrating import migrate, units
+from udamon.acting.migrating import migrate, nodes, units
 from udamon.acting.page_filters import PageFilters
 from udamon.acting.pages import (  # fmt: skip
+    ENTRY,
     REJECTED,
     SHARED,
     TAKE,
@@ -32,7 +35,7 @@ from udamon.acting.pages import (  # fmt: skip
     judge,
     present,
 )
-from udamon.acting.reasons import missing_for_processes
+from udamon.acting.reasons import MAIN_ENDED, missing_for_processes
 from udamon.acting.refaults import Refaults
 from udamon.acting.view import MappingPiece, View, Views
 from udamon.core.scheme import Action, ActionRequest
@@ -40,7 +43,7 @@ from udamon.core.scheme_fields import MIGRATIONS
 from udamon.core.target import Target
 from udamon.errors import NotPermitted
 from udamon.linux import features, process_madvise
-from udamon.linux.procfs import is_alive, is_running
+from udamon.linux.procfs import is_alive, is_running, memory_thread
 from udamon.linux.roots import Roots
 from udamon.model import HUGE_PAGE_SIZE, PAGE_SIZE, Range
 from udamon.ranges import huge_blocks, joined, minus, overlap, total  # fmt: skip
@@ -67,8 +70,8 @@ class VaddrActor:
     """Acts on processes; `refaults`, where given, is told what pageout moved.
 
     `left` counts bytes in reach that were left alone, by "locked", "text", "shared", "filtered" and
-    "failed" (the call said no), and NO_SWAP, what has nowhere to go and was not advised; all since the actor was made,
-    each byte of a process once for a reason.
+    "failed" (the call said no), NO_SWAP, what has nowhere to go and was not advised, and MAIN_ENDED, what the kernel
+    does not advise (acting.reasons); all since the actor was made, each byte of a process once for a reason.
     """
 
     def __init__(
@@ -147,7 +150,7 @@ class VaddrActor:
     ) -> Applied:
         wanted = [Range(piece.start, piece.end) for piece in pieces]
         if request.action is Action.WILLNEED:
-            return Applied(total(self._advise(view, wanted, request.action)), total(wanted))
+            return Applied(total(self._advise(view, wanted, wanted, request.action)), total(wanted))
         spare_shared = request.action in _RECLAIMING_ACTIONS and self._exclusions.shared
         found = judge(view.page_map, wanted, only(self._filters.test(request, spare_shared=spare_shared)))
         for why, state in (("shared", SHARED), ("filtered", REJECTED)):
@@ -160,8 +163,9 @@ class VaddrActor:
         if request.action is Action.COLLAPSE:
             return self._collapse(view, pieces, found)._replace(passed=passed)
         vectors = self._with_room(view, pieces, found, request.action)
-        done = joined(sorted(self._advise(view, vectors, request.action)))
+        meant = list(overlap(found.taken, vectors))
         # What is absent between pages that are taken is advised with them, and is none of what was tried.
+        done = joined(sorted(self._advise(view, vectors, meant, request.action)))
         applied = total(overlap(found.taken, done))
         return Applied(applied, passed, self._moved(view, found, done, request.action))
 
@@ -191,7 +195,10 @@ class VaddrActor:
                 self._left.add(why, view.process, [Range(piece.start, piece.end)], kind=UniqueRanges)
         return kept
 
-    def _advise(self, view: View, vectors: Sequence[Range], action: Action) -> list[Range]:
+    def _advise(
+        self, view: View, vectors: Sequence[Range], meant: Sequence[Range], action: Action
+    ) -> list[Range]:
+        """Those of `vectors` that took the advice. What of `meant`, which lies in them, did not counts as left."""
         asked_ns = self._now_ns()
 
         def cut_again(vector: Range) -> list[Range]:
@@ -200,9 +207,21 @@ class VaddrActor:
             kept = self._in_reach(view, view.pieces(vector.start, vector.end), action)
             return [Range(p.start, p.end) for p in kept]
 
-        done = advise_all(view.pidfd, vectors, _ADVICE[action], cut_again)
-        self._left.add("failed", view.process, minus(vectors, joined(sorted(done))))
+        why = "failed"
+        try:
+            done = advise_all(view.pidfd, vectors, _ADVICE[action], cut_again)
+        except ProcessLookupError:
+            if not self._goes_on_without_main(view):
+                raise
+            done, why = [], MAIN_ENDED
+        self._left.add(why, view.process, minus(meant, joined(sorted(done))))
         return done
+
+    def _goes_on_without_main(self, view: View) -> bool:
+        """Its main thread, by which alone the kernel takes advice (by pidfds of other threads neither Linux 6.18 nor
+        7.2 does), has ended, and another has the memory. One that ends may look so, but its memory is gone."""
+        other = memory_thread(view.process, self._roots.proc) != view.process.pid
+        return other and os.pread(view.page_map, ENTRY, 0) != b""
 
     def _moved(
         self,
@@ -232,7 +251,7 @@ class VaddrActor:
         wanted -= {r.start - r.start % HUGE_PAGE_SIZE for r in overlap(ranges, left)}
         ranges = [r for r in ranges if r.start in wanted]
         before = huge_bytes(view.page_map, ranges)
-        done = self._advise(view, ranges, Action.COLLAPSE)
+        done = self._advise(view, ranges, ranges, Action.COLLAPSE)
         after = huge_bytes(view.page_map, ranges)
         moved = None if before is None or after is None else max(after - before, 0)
         return Applied(total(done), 0, moved)
@@ -240,13 +259,13 @@ class VaddrActor:
     def _migrate(
         self, view: View, pieces: Sequence[MappingPiece], found: PageVerdicts, request: ActionRequest
     ) -> Applied:
-        wholes = huge(view.page_map, found.taken)
-        if wholes is None:
-            wholes = self._filters.huge(view.page_map, found.taken)
+        if len(nodes(request)) > 1:
+            split = self._filters.folios(view.page_map)
+        else:
+            split = by_huge_pages(huge(view.page_map, found.taken) or ())
         moved = migrate(
-            view.pidfd,
-            view.process.pid,
-            units(found.taken, wholes, pieces, request),
+            lambda: memory_thread(view.process, self._roots.proc),
+            units(found.taken, pieces, request, split),
             shared=not self._exclusions.shared,
         )
         return Applied(moved, 0, moved)

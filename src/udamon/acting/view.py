@@ -56,14 +56,14 @@ class MappingPiece(NamedTuple):
     def size(self) -> int:
         return self.end - self.start
 
+    def page_at(self, address: int) -> int:
+        """The number of the page at `address`, counted as `first_page`."""
+        return self.first_page + (address - self.start) // PAGE_SIZE
+
     def part(self, start: int, end: int) -> MappingPiece:
         """What [start, end) and this share."""
         first = max(start, self.start)
-        return self._replace(
-            start=first,
-            end=min(end, self.end),
-            first_page=self.first_page + (first - self.start) // PAGE_SIZE,
-        )
+        return self._replace(start=first, end=min(end, self.end), first_page=self.page_at(first))
 
 
 class View:

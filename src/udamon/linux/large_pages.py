@@ -16,7 +16,7 @@ from udamon.model import HUGE_PAGE_SIZE, PAGE_SIZE
 
 
 def smallest_large_page(root: Path = SYS) -> int:
-    """Bytes: the smallest size that the kernel may give unasked for, or that memory has from earlier.
+    """Bytes: the smallest size that the kernel may give to anonymous memory, or that it has from earlier.
 
     That of a huge page where no smaller one is in use: a huge page may have been mapped in small ones since.
     """
@@ -51,7 +51,8 @@ def _in_use(place: Path) -> Iterator[int]:
         there = False
         with suppress(OSError, ValueError):
             there = int((directory / "stats/nr_anon").read_text()) > 0
-        if size and (there or (always if chosen == "inherit" else chosen != "never")):
+        # Sizes of shared memory alone (8 KiB) have no such file.
+        if size and (there or (always if chosen == "inherit" else chosen not in ("never", ""))):
             bytes_ = int(size[1]) << 10
             if bytes_ >= 2 * PAGE_SIZE:
                 yield bytes_

@@ -10,10 +10,19 @@ import pytest
 
 from udamon.acting.page_filters import PageFilters
 from udamon.acting.pages import judge
+from udamon.acting.view import MappingPiece
 from udamon.core.scheme import Action, ActionRequest, Bounds, Filter, FilterType
-from udamon.linux.frame_files import ACTIVE, COMPOUND_HEAD, COMPOUND_TAIL, FrameWords, IdleBits, folio_sizes
+from udamon.linux.frame_files import (
+    ACTIVE,
+    BLOCK,
+    COMPOUND_HEAD,
+    COMPOUND_TAIL,
+    FrameWords,
+    IdleBits,
+    folio_sizes,
+)
 from udamon.linux.roots import Roots
-from udamon.model import HUGE_PAGE_SIZE, PAGE_SIZE, Range
+from udamon.model import Range
 
 PAGE = 4096
 PRESENT, FILE, OWN = 1 << 63, 1 << 61, 1 << 56
@@ -85,25 +94,22 @@ def test_folios_by_size(machine: Machine) -> None:
     assert machine.taken(reject(FilterType.HUGEPAGE_SIZE, size=Bounds(0, PAGE)), default=True) == [7]
 
 
-def test_huge_pages_by_the_flags_of_their_frames(tmp_path: Path) -> None:
-    """Aligned blocks alone; nothing is told where frames are withheld or flags may not be read."""
-    block, proc = HUGE_PAGE_SIZE // PAGE_SIZE, tmp_path / "proc"
-    proc.mkdir()
-    flags = [0] * block + [COMPOUND_HEAD] + [COMPOUND_TAIL] * (block - 1)
-    (proc / "kpageflags").write_bytes(struct.pack(f"={2 * block}Q", *flags))
-    entries = [PRESENT | frame for frame in (*range(2, block + 2), *range(block, 2 * block), *[5] * block)]
+def test_folios_of_memory_by_the_flags_of_their_frames(tmp_path: Path) -> None:
+    """Without frame numbers or flags, pages have the place of their aligned 2 MiB."""
+    (tmp_path / "kpageflags").write_bytes(struct.pack("=4Q", 0, 0, COMPOUND_HEAD, COMPOUND_TAIL))
     page_map = tmp_path / "pagemap"
-    page_map.write_bytes(struct.pack(f"={3 * block}Q", *entries))
-    with contextlib.closing(PageFilters(Roots(proc=proc))) as filters, page_map.open("rb") as file:
-        asked = [Range(PAGE_SIZE, 3 * HUGE_PAGE_SIZE - PAGE_SIZE)]
-        assert filters.huge(file.fileno(), asked) == [Range(HUGE_PAGE_SIZE, 2 * HUGE_PAGE_SIZE)]
-        page_map.write_bytes(struct.pack(f"={3 * block}Q", *[PRESENT] * 3 * block))
-        assert filters.huge(file.fileno(), asked) is None
-    with (
-        contextlib.closing(PageFilters(Roots(proc=tmp_path / "none"))) as filters,
-        page_map.open("rb") as file,
-    ):
-        assert filters.huge(file.fileno(), asked) is None
+    page_map.write_bytes(struct.pack("=3Q", PRESENT | 3, PRESENT | 2, PRESENT | 3))
+    mapped = MappingPiece(0, 3 * PAGE, True, False, False, 2 * BLOCK + 1)
+    singly = [(0, PAGE, 2), (PAGE, 2 * PAGE, 2), (2 * PAGE, 3 * PAGE, 2)]
+    with contextlib.closing(PageFilters(Roots(tmp_path, tmp_path))) as filters, page_map.open("rb") as file:
+        found = list(filters.folios(file.fileno())(mapped, Range(0, 3 * PAGE)))
+        # That a folio is mapped twice in a row does not make it longer.
+        assert found == [(0, PAGE, BLOCK), (PAGE, 3 * PAGE, BLOCK + 1)]
+        page_map.write_bytes(struct.pack("=3Q", *[PRESENT] * 3))
+        assert list(filters.folios(file.fileno())(mapped, Range(0, 3 * PAGE))) == singly
+    nowhere = Roots(proc=tmp_path / "none")
+    with contextlib.closing(PageFilters(nowhere)) as filters, page_map.open("rb") as file:
+        assert list(filters.folios(file.fileno())(mapped, Range(0, 3 * PAGE))) == singly
 
 
 def test_unmapped_matches_nothing_that_is_mapped(machine: Machine) -> None:

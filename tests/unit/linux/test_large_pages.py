@@ -37,6 +37,14 @@ def test_sizes_that_the_kernel_may_give(tmp_path: Path, general: str, chosen: st
     assert smallest_large_page(tmp_path) == smallest
 
 
+def test_a_size_of_shared_memory_alone(tmp_path: Path) -> None:
+    """Linux has 8 KiB for shmem, and none of that size for anonymous memory."""
+    place = tmp_path / "kernel/mm/transparent_hugepage/hugepages-8kB"
+    (place / "stats").mkdir(parents=True)
+    (place / "shmem_enabled").write_text("[always] inherit within_size advise never\n")
+    assert smallest_large_page(tmp_path) == HUGE_PAGE_SIZE
+
+
 def test_sizes_that_memory_has_from_earlier(tmp_path: Path) -> None:
     assert smallest_large_page(tmp_path) == HUGE_PAGE_SIZE
     size(tmp_path, PAGE_SIZE >> 6, "never", there=3)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from udamon import console
+from udamon.acting.reasons import EXPLAINED
 from udamon.assembly.build import Built
 from udamon.assembly.child import Child
 from udamon.assembly.follow import follow
@@ -198,6 +199,9 @@ class _ActingSession:
 
     def _tell(self, ended_by: str) -> None:
         account = self._account(ended=True)
+        for why, sentence in EXPLAINED.items():
+            if account.left.get(why):
+                self._line.say(sentence)
         if self._args.json:
             more: dict[str, object] = {
                 "via": self._built.via,
