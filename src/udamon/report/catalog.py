@@ -152,7 +152,8 @@ class Catalog:
         elif event.name == "cost":
             self.cost, self.cost_ns = data, event.time_ns
         elif event.name in ("note", "subscriber"):
-            self.notes.append(str(data.get("text") or f"{data.get('what')}: {data.get('why')}"))
+            what = f"{data['what']}: {data.get('why')}" if data.get("what") else "its text is left out (--anonymize)"
+            self.notes.append(str(data.get("text") or what))
 
     def _describe(self, time_ns: int, data: Mapping[str, Any]) -> None:
         info = self.target(data["target"], data.get("pid"))

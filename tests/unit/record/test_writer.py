@@ -20,6 +20,7 @@ from udamon.errors import RecordingError, UsageError
 from udamon.model import Event, Rates, Snapshot
 from udamon.record.reader import Recording
 from udamon.record.writer import Writer
+from udamon.report.catalog import Catalog
 
 MIB = 1 << 20
 
@@ -249,4 +250,5 @@ def test_anonymize_leaves_no_name(tmp_path: Path) -> None:
         "file", "library.so", "[heap]", "[stack]", "", "", "/memfd:"
     ]  # fmt: skip
     assert events[0].data == {"target": 0, "pid": 7}
+    assert Catalog(recording).notes == ["its text is left out (--anonymize)"]
     assert events[4].data["why"] == "exited"
