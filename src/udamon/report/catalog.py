@@ -152,7 +152,11 @@ class Catalog:
         elif event.name == "cost":
             self.cost, self.cost_ns = data, event.time_ns
         elif event.name in ("note", "subscriber"):
-            what = f"{data['what']}: {data.get('why')}" if data.get("what") else "its text is left out (--anonymize)"
+            what = (
+                f"{data['what']}: {data.get('why')}"
+                if data.get("what")
+                else "its text is left out (--anonymize)"
+            )
             self.notes.append(str(data.get("text") or what))
 
     def _describe(self, time_ns: int, data: Mapping[str, Any]) -> None:

@@ -36,7 +36,9 @@ def test_no_process_can_be_started(monkeypatch: pytest.MonkeyPatch, code: int) -
     def refuse(*_: object) -> int:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(subprocess, "_fork_exec", refuse)
+    monkeypatch.setattr(
+        subprocess.Popen, "_execute_child", refuse
+    )  # by fork, or by posix_spawn from Python 3.13 on
     before = os.listdir("/proc/self/fd")
     with pytest.raises(CannotError) as caught:
         nulls_in(b"", ["a"])
