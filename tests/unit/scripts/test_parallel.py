@@ -100,7 +100,7 @@ def test_what_python_is_given_here_and_what_a_terminal_can_show_changes_no_stage
 
 def test_what_a_stage_leaves_is_ended_and_named(place: Path) -> None:
     orphan = f"setsid sh -c 'echo $$ > {place}/new; mv {place}/new {place}/pid; exec sleep 299' &"
-    wait = f"while [ ! -e {place}/pid ]; do sleep 0.05; done"
+    wait = f"until [ -e {place}/pid ] && grep -q sleep /proc/$(cat {place}/pid)/comm; do sleep 0.05; done"
     result = f'printf %s \'{{"verdict": "passed", "counts": {{}}, "slowest": []}}\' > {place}/one.json'
     run = Run([Stage("one", ["sh", "-c", f"{orphan} {wait}; {result}"])], 1)
     run.run()
