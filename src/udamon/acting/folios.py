@@ -61,8 +61,9 @@ def unknown(piece: MappingPiece, part: Range) -> Iterator[FolioPart]:
 def by_frames(page_map: int, flags: FrameWords, sys: Path) -> SplitIntoFolios:
     """By the flags of frames, or `unknown` where the page map does not tell frames.
 
-    Looking at a frame costs 1 to 3 µs. Where no folio of anonymous memory is smaller than 2 MiB, a page is looked at
-    only if its frame lies in its 2 MiB where its address does. Folios of files may have any size.
+    Reading the flags of a frame costs 1 to 3 µs. Where no folio of anonymous memory is smaller than 2 MiB, they are
+    read only of pages that have the same offset within 2 MiB in physical memory and in their mapping; all others are
+    taken for single pages. Folios of files may have any size.
     """
     smallest = smallest_large_page(sys)
 

@@ -63,7 +63,7 @@ class PageFilters:
         return self._tests[request, spare_shared]
 
     def folios(self, page_map: int) -> SplitIntoFolios:
-        """Tells folios as far as frames and their flags may be read. Raises OSError."""
+        """Tells folios as far as frames and their flags may be read."""
         try:
             flags = self._file("kpageflags")
         except OSError:
