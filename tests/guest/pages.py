@@ -5,14 +5,11 @@ from __future__ import annotations
 import contextlib
 import mmap
 import struct
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.guest.program import Program
-from udamon.linux.procfs import read_stat
+from tests.guest.program import Program, run_program
 from udamon.model import Range
 from udamon.record.reader import Recording
 
@@ -131,7 +128,8 @@ class Pages(Program):
 
     def passes(self) -> int:
         """How often `loop` has written all of its pages."""
-        return len(self.pass_times())
+        with Path(f"/run/udamon-passes-{self.pid}").open("rb") as file:
+            return int.from_bytes(file.read(8), "little")
 
     def pass_times(self) -> list[tuple[int, int]]:
         """When each of these began and ended, CLOCK_MONOTONIC in ns."""
@@ -157,26 +155,11 @@ class Pages(Program):
         self.tell("read", name, first, last, step)
 
 
-IN_A_THREAD = f"""
-import ctypes, threading
-threading.Thread(target=exec, args=({PROGRAM!r}, globals())).start()
-ctypes.CDLL(None).pthread_exit(None)
-"""
-
-
 @contextlib.contextmanager
 def pages(*, main_ends: bool = False) -> Iterator[Pages]:
     """`main_ends`: the main thread ends, and another does what is told."""
-    code = IN_A_THREAD if main_ends else PROGRAM
-    with subprocess.Popen(
-        [sys.executable, "-S", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            while main_ends and read_stat(process.pid).state != "Z":
-                time.sleep(0.01)
-            yield Pages(process)
-        finally:
-            process.kill()
+    with run_program(PROGRAM, main_ends=main_ends) as process:
+        yield Pages(process)
 
 
 def entries(pid: int, area: Range) -> list[int]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+from tests.waiting import until
 from udamon.core.target import Target
 from udamon.linux.procfs import read_stat
 from udamon.model import Range
@@ -41,3 +45,25 @@ class Program:
     def map(self, name: str, size: int, kind: str = "small") -> Range:
         start = int(self.tell("map", name, size, kind))
         return Range(start, start + size)
+
+
+_IN_A_THREAD = """
+import ctypes, threading
+threading.Thread(target=exec, args=({code!r}, globals())).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+@contextlib.contextmanager
+def run_program(code: str, *, main_ends: bool = False) -> Iterator[subprocess.Popen[str]]:
+    """A process that runs this Python code, killed at the end. `main_ends`: its main thread ends, another runs it."""
+    with subprocess.Popen(
+        [sys.executable, "-S", "-c", _IN_A_THREAD.format(code=code) if main_ends else code],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        try:
+            if main_ends:
+                until(lambda: read_stat(process.pid).main_ended)
+            yield process
+        finally:
+            process.kill()

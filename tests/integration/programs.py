@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import pwd
 import signal
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 import pytest
+
+from tests.waiting import until
 
 MIB = 1 << 20
 
@@ -158,3 +161,18 @@ def full_device(place: Path) -> Path:
     node = place / "full"
     os.mknod(node, 0o600 | stat.S_IFCHR, os.makedev(1, 7))
     return node
+
+
+def remove_group(directory: Path) -> None:
+    """Remove a control group, as soon as the kernel is done with processes that have ended in it."""
+
+    def removed() -> bool:
+        try:
+            directory.rmdir()
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
+            return False
+        return True
+
+    until(removed)

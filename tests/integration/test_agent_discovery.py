@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.programs import started
-from tests.waiting import WAIT_LIMIT_S, until
+from tests.integration.programs import remove_group, started
+from tests.waiting import until
 from udamon.agent.discovery.hierarchy import WatchedGroup
 from udamon.agent.discovery.model import Service, ServiceEnded
 from udamon.agent.discovery.node import NodeDiscovery
@@ -35,21 +33,9 @@ def root(request: pytest.FixtureRequest) -> Iterator[Path]:
             continue
         yield root
         for directory, _, _ in os.walk(root, topdown=False):
-            remove(Path(directory))
+            remove_group(Path(directory))
         return
     pytest.skip(f"no control group of version {request.param} can be made here")
-
-
-def remove(directory: Path) -> None:
-    """As soon as the kernel is done with processes that have ended in it."""
-    deadline = time.monotonic() + WAIT_LIMIT_S
-    while True:
-        try:
-            return directory.rmdir()
-        except OSError as error:
-            if error.errno != errno.EBUSY or time.monotonic() > deadline:
-                raise
-        time.sleep(0.01)
 
 
 @pytest.mark.needs("cgroup")
@@ -58,8 +44,8 @@ def test_the_watched_group_is_removed_and_made_again(root: Path) -> None:
     (root / "before").mkdir()
     found = NodeDiscovery(WatchedGroup(root))
     assert {change.key for change in found.changes()} == {".", "before"}
-    remove(root / "before")
-    remove(root)
+    remove_group(root / "before")
+    remove_group(root)
     assert {change.key for change in found.changes() if isinstance(change, ServiceEnded)} == {".", "before"}
     assert ["is gone" in remark for remark in found.remarks()] == [True]
     (root / "after").mkdir(parents=True)
@@ -93,8 +79,8 @@ def test_services_of_real_groups(root: Path) -> None:
             assert changed() == {"docker", f"docker/{A}"}
             members = {one.key: found.members(one) for one in found.services() if found.members(one)}
             assert members == {"system.slice/a.service": [one.pid], f"docker/{A}": [other.pid]}
-        remove(container)
-        remove(container.parent)
+        remove_group(container)
+        remove_group(container.parent)
         assert changed() == {ServiceEnded(f"docker/{A}")}
     finally:
         found.close()

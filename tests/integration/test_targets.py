@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import subprocess
@@ -13,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.programs import MIB, as_nobody, forked, running, started
+from tests.integration.programs import MIB, as_nobody, forked, remove_group, running, started
 from tests.waiting import WAIT_LIMIT_S, until
 from udamon.core.target import Target
 from udamon.errors import NotPermitted, TargetBusy, UsageError
@@ -231,15 +230,8 @@ def _own_cgroups() -> Iterator[Path]:
 
 def _remove(directory: Path) -> None:
     for path in (directory / "below", directory):
-        until(lambda path=path: not path.is_dir() or _removed(path))  # type: ignore[misc]
-
-
-def _removed(directory: Path) -> bool:
-    """The kernel may not yet be done with the processes that have ended in it."""
-    with contextlib.suppress(OSError):
-        directory.rmdir()
-        return True
-    return False
+        if path.is_dir():
+            remove_group(path)
 
 
 @pytest.mark.needs("cgroup")

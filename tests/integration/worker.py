@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.guest.program import Program
+from tests.guest.program import Program, run_program
 from tests.waiting import until
 from udamon.linux.procfs import memory_directory, read_stat
 from udamon.model import PAGE_SIZE, Range
@@ -93,13 +91,6 @@ serve()
 """
 
 
-IN_A_THREAD = f"""
-import ctypes, threading
-threading.Thread(target=exec, args=({PROGRAM!r}, globals())).start()
-ctypes.CDLL(None).pthread_exit(None)
-"""
-
-
 class Worker(Program):
     """The running program."""
 
@@ -136,13 +127,5 @@ def content(size: int) -> int:
 @contextlib.contextmanager
 def working(*, main_ends: bool = False) -> Iterator[Worker]:
     """`main_ends`: the main thread ends, and another does what is told."""
-    code = IN_A_THREAD if main_ends else PROGRAM
-    with subprocess.Popen(
-        [sys.executable, "-S", "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            if main_ends:
-                until(lambda: read_stat(process.pid).main_ended)
-            yield Worker(process)
-        finally:
-            process.kill()
+    with run_program(PROGRAM, main_ends=main_ends) as process:
+        yield Worker(process)
